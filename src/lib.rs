@@ -1,10 +1,22 @@
-//! IndexPilot, the extension.
+//! IndexPilot: an extension that runs the indexes of a database by itself.
+//!
+//! Modules stand in the order of the flow. `pg` is the only room with `unsafe` and knows
+//! none of the rooms above it: they reach it through its safe functions and the ports of
+//! `indexpilot-model`, and it calls up through the callbacks that `_PG_init` hands it.
+
 use pgrx::prelude::*;
+
+mod schema;
+
+mod api;
+mod config;
+mod pg;
+
 pgrx::pg_module_magic!(name, version);
 
-/// Called by the server when it loads the library.
+/// Called by the server when it loads the library: at start through
+/// `shared_preload_libraries`, or in one session when a function of ours is first called.
 #[pg_guard]
-pub extern "C-unwind" fn _PG_init() {}
-
-#[pg_extern(sql = false)]
-fn version() -> &'static str { env!("CARGO_PKG_VERSION") }
+pub extern "C-unwind" fn _PG_init() {
+    config::define();
+}

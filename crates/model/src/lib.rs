@@ -1,1 +1,32 @@
-//! x
+//! Values and ports that every room of IndexPilot shares.
+//!
+//! The crate knows nothing of PostgreSQL's memory, has no clock and does no I/O.
+//! The flow through the product is one chain of the types found here:
+//!
+//! ```text
+//! QuerySample → Workload → Candidate → Priced → Intent → Permit → Outcome → Verdict → MutationRecord
+//! ```
+//!
+//! (`Permit` lives in `indexpilot-guard`, where alone it can be made.)
+
+pub mod action;
+pub mod catalog;
+pub mod config;
+pub mod expression;
+pub mod hash;
+pub mod identifier;
+pub mod ids;
+pub mod index;
+pub mod ports;
+pub mod price;
+pub mod query;
+
+pub use action::{Intent, IntentKind, Outcome, Verdict};
+pub use catalog::{AttributeInfo, ExistingIndex, RelationInfo};
+pub use config::Config;
+pub use expression::Expression;
+pub use ids::{Oid, StatementId, TenantKey};
+pub use index::{AccessMethod, IndexDefinition, IndexKey};
+pub use ports::{Catalog, Clock, WhatIf};
+pub use price::{CandidateId, Price, PriceError, SizeEstimate};
+pub use query::{FieldRole, FieldUse, QueryShape, RelationInstance, RelationName};

@@ -1,0 +1,116 @@
+//! Prices: what the planner says a statement would cost under a set of indexes.
+//! All costs are planner cost units (manual: Planner Cost Constants), estimates by nature.
+
+use crate::ids::Oid;
+use serde::{Deserialize, Serialize};
+
+/// A hypothetical index registered with a [`crate::WhatIf`] port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CandidateId(pub u32);
+
+/// Traits of a plan that tell where derived prices fail and where the cost model is known
+/// to be too optimistic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlanTraits {
+    /// A Limit node.
+    pub limit: bool,
+    /// A semi- or anti-join.
+    pub semi_join: bool,
+    /// SubPlans or InitPlans.
+    pub subplan: bool,
+    /// Gather or Gather Merge.
+    pub parallel: bool,
+    /// An explicit Sort somewhere.
+    pub sort: bool,
+    /// The inner index scans of nested loops.
+    pub inner_scans: Vec<InnerScan>,
+}
+
+/// An index scan repeated by a nested loop: where the cost model misjudges most.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InnerScan {
+    /// The index if it is real, else 0.
+    pub index: Oid,
+    /// The candidate if it is hypothetical.
+    pub candidate: Option<CandidateId>,
+    /// Estimated number of times it is run.
+    pub loops: f64,
+    /// Estimated rows a loop.
+    pub rows: f64,
+    /// Physical correlation of the leading key with the heap, −1…1 (pg_stats.correlation);
+    /// `None` where unknown.
+    pub correlation: Option<f64>,
+    /// True if the scan reads no heap (index-only).
+    pub index_only: bool,
+}
+
+/// The price of one statement under one configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Price {
+    /// Mean total cost over the statement's parameter samples (the generic plan where it
+    /// has none).
+    pub cost: f64,
+    /// Lowest and highest cost over the samples.
+    pub spread: (f64, f64),
+    /// Registered hypothetical indexes that the plans use.
+    pub used: Vec<CandidateId>,
+    /// Real indexes that the plans use.
+    pub used_existing: Vec<Oid>,
+    /// Estimated rows returned.
+    pub rows: f64,
+    /// Plan traits, over all samples.
+    pub traits: PlanTraits,
+    /// Fingerprint of the plan shape (first sample).
+    pub fingerprint: u64,
+}
+
+/// Why there is no price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceError {
+    /// The statement cannot be planned any more (relation dropped, column gone…), with the
+    /// server's message.
+    NotPlannable(String),
+    /// A lock could not be had in time; worth trying again.
+    LockTimeout,
+    /// The user or the server asked us to stop.
+    Cancelled,
+    /// The definition cannot be an index here, with the reason.
+    InvalidIndex(String),
+    /// The statement's owner may not do this.
+    InsufficientPrivilege(String),
+    /// Anything else, with the server's message.
+    Other(String),
+}
+
+impl std::fmt::Display for PriceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PriceError::NotPlannable(reason) => write!(f, "cannot be planned: {reason}"),
+            PriceError::LockTimeout => f.write_str("lock not available in time"),
+            PriceError::Cancelled => f.write_str("cancelled"),
+            PriceError::InvalidIndex(reason) => write!(f, "not a valid index: {reason}"),
+            PriceError::InsufficientPrivilege(reason) => write!(f, "not permitted: {reason}"),
+            PriceError::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for PriceError {}
+
+/// The estimated physical shape of an index that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SizeEstimate {
+    /// Pages of BLCKSZ bytes, all of them.
+    pub pages: u64,
+    /// Bytes (pages × BLCKSZ).
+    pub bytes: u64,
+    /// Index tuples.
+    pub tuples: f64,
+    /// Height above the leaves (b-tree; 0 for others).
+    pub height: u32,
+    /// Estimated cost of the build, planner cost units (scan, sort, write).
+    pub build_cost: f64,
+    /// True where the formula is a rough one (GIN, GiST, SP-GiST).
+    pub rough: bool,
+}

@@ -1,0 +1,9 @@
+//! The SQL surface: thin skins, no logic. Their declarations stand in `sql/functions`.
+
+use pgrx::prelude::*;
+
+/// Version of the loaded library.
+#[pg_extern(sql = false)]
+fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}

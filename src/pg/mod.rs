@@ -1,0 +1,7 @@
+//! The only room with `unsafe`: everything that touches the server's memory and functions.
+//!
+//! It imports no room above it. What it gives is safe to call from a backend's main thread;
+//! what it needs from above comes as callbacks and ports.
+#![allow(unsafe_code)]
+
+pub mod guc;
