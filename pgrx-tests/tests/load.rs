@@ -3,7 +3,7 @@
 use indexpilot_tests::Cluster;
 
 #[test]
-fn extension_is_created_and_says_its_version() {
+fn every_major_creates_the_extension_and_says_its_version() {
     let cluster = Cluster::started();
     let mut session = cluster.session();
     session.run("CREATE EXTENSION indexpilot");
