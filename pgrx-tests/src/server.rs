@@ -55,21 +55,29 @@ impl Server {
         // The server's exact version: a minor upgrade of the system makes a new copy.
         let version = crate::server::ask(&pg_config, "--version");
         let stamp = base.join("server-version");
-        let place = |dir: &Path| root.join(dir.strip_prefix("/").unwrap_or(dir));
+        // A server of our own (`scripts/postgres`) is one tree, libraries beside it included.
+        let own = workspace().join(format!("target/postgres/{major}"));
+        let own = own.canonicalize().unwrap_or(own);
+        let is_own = bindir.starts_with(&own);
+        let place = |dir: &Path| {
+            let prefix = if is_own {
+                own.as_path()
+            } else {
+                Path::new("/")
+            };
+            root.join(dir.strip_prefix(prefix).unwrap_or(dir))
+        };
         if fs::read_to_string(&stamp).ok().as_deref() != Some(version.as_str()) {
             if base.exists() {
                 fs::remove_dir_all(&base)
                     .unwrap_or_else(|e| panic!("rm -r {}: {e}", base.display()));
             }
-            let mut copied = Vec::<PathBuf>::new();
-            for dir in [&bindir, &libdir, &sharedir, &ask("--libdir")] {
-                // Debian's libdir is the system's; the programs find that one without a copy.
-                let system = dir.starts_with("/usr/lib") && !dir.starts_with("/usr/lib/postgresql");
-                if system || copied.iter().any(|done| dir.starts_with(done)) {
-                    continue;
+            if is_own {
+                copy_tree(&own, &root);
+            } else {
+                for dir in [&bindir, &libdir, &sharedir] {
+                    copy_tree(dir, &place(dir));
                 }
-                copy_tree(dir, &place(dir));
-                copied.push(dir.clone());
             }
             fs::write(&stamp, &version).unwrap_or_else(|e| panic!("write the stamp: {e}"));
         }
