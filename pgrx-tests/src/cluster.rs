@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::ground::{Identity, ground, lock};
+use crate::ground::{Identity, ground};
 use crate::server::{Server, run};
 use crate::session::Session;
+use crate::sweep::sweep;
 use crate::wait::{PATIENCE, wait_for};
 
 /// How a cluster is to be made.
@@ -401,61 +402,6 @@ impl Cluster {
         Session::open(&self.sockets, PORT, database, "postgres", "")
     }
 
-    /// Waits until a query's only value is `wanted`.
-    ///
-    /// # Panics
-    /// After [`PATIENCE`], with the last value or error.
-    #[track_caller]
-    pub fn wait(&self, sql: &str, wanted: &str) {
-        self.wait_in("postgres", sql, wanted);
-    }
-
-    /// As [`Cluster::wait`], in a database.
-    ///
-    /// # Panics
-    /// As there.
-    #[track_caller]
-    pub fn wait_in(&self, database: &str, sql: &str, wanted: &str) {
-        let mut session: Option<Session> = None;
-        wait_for(&format!("{sql}\n to give {wanted:?}"), PATIENCE, || {
-            // Connects anew after a loss: the wait may run across a crash of the server.
-            let open = match session.as_mut() {
-                Some(open) => open,
-                None => session.insert(self.try_session(database).map_err(|e| e.to_string())?),
-            };
-            match open.try_rows(sql) {
-                Ok(rows)
-                    if rows.len() == 1 && rows[0].first() == Some(&Some(wanted.to_owned())) =>
-                {
-                    Ok(())
-                }
-                Ok(rows) => Err(format!("{rows:?}")),
-                Err(e) => {
-                    if e.severity == "LOST" || e.code.starts_with("57P") {
-                        session = None;
-                    }
-                    Err(e.to_string())
-                }
-            }
-        });
-    }
-
-    /// Waits until the server's log holds `text`.
-    ///
-    /// # Panics
-    /// After [`PATIENCE`], with the end of the log.
-    #[track_caller]
-    pub fn wait_log(&self, text: &str) {
-        wait_for(&format!("{text:?} in the log"), PATIENCE, || {
-            let log = self.log();
-            if log.contains(text) {
-                Ok(())
-            } else {
-                Err(tail(&log, 30))
-            }
-        });
-    }
-
     /// Sends a signal to a backend or worker.
     ///
     /// # Panics
@@ -582,7 +528,7 @@ impl Drop for Cluster {
 }
 
 /// The last lines of a text.
-fn tail(text: &str, lines: usize) -> String {
+pub(crate) fn tail(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
@@ -593,44 +539,4 @@ fn copy_as_user(from: &Path, to: &Path) {
         .args(["-a", "--reflink=auto"])
         .arg(from)
         .arg(to));
-}
-
-/// Stops and removes what test processes that were killed have left behind.
-fn sweep() {
-    let _lock = lock("sweep");
-    let Ok(entries) = fs::read_dir(ground().join("clusters")) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let owner = name
-            .strip_prefix('c')
-            .and_then(|rest| rest.split('-').next())
-            .and_then(|pid| pid.parse::<i32>().ok());
-        let Some(owner) = owner else { continue };
-        if kill(Pid::from_raw(owner), None).is_ok() {
-            continue;
-        }
-        let data = entry.path().join("data");
-        let postmaster = fs::read_to_string(data.join("postmaster.pid"))
-            .ok()
-            .and_then(|text| text.lines().next()?.trim().parse::<i32>().ok())
-            // The file may be stale and the number reused: the process must name this directory.
-            .filter(|pid| {
-                fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|cmdline| {
-                    String::from_utf8_lossy(&cmdline).contains(&*data.to_string_lossy())
-                })
-            });
-        if let Some(pid) = postmaster {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
-            let start = Instant::now();
-            while Path::new(&format!("/proc/{pid}")).exists()
-                && start.elapsed() < Duration::from_secs(10)
-            {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-        let _ = fs::remove_dir_all(entry.path());
-        let _ = fs::remove_dir_all(std::env::temp_dir().join(format!("indexpilot-{name}")));
-    }
 }

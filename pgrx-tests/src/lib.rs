@@ -17,10 +17,12 @@
 //! value and otherwise fails with the last value seen and the end of the server's log.
 
 mod cluster;
+mod conditions;
 mod ground;
 mod psql;
 mod server;
 mod session;
+mod sweep;
 mod wait;
 
 pub use cluster::{Builder, Cluster};
