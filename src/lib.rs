@@ -11,6 +11,7 @@ mod schema;
 mod api;
 mod config;
 mod pg;
+mod store;
 
 pgrx::pg_module_magic!(name, version);
 

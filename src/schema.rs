@@ -10,3 +10,13 @@ extension_sql_file!(
     name = "functions_version",
     requires = ["schema_guard"]
 );
+extension_sql_file!(
+    "../sql/tables/mutation_log.sql",
+    name = "tables_mutation_log",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
+    "../sql/functions/lineage.sql",
+    name = "functions_lineage",
+    requires = ["tables_mutation_log"]
+);

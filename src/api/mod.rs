@@ -2,6 +2,8 @@
 
 use pgrx::prelude::*;
 
+mod lineage;
+
 /// Version of the loaded library.
 #[pg_extern(sql = false)]
 fn version() -> &'static str {

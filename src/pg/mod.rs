@@ -5,3 +5,4 @@
 #![allow(unsafe_code)]
 
 pub mod guc;
+pub mod spi;

@@ -1,0 +1,268 @@
+//! The lineage, `indexpilot.mutation_log`: appending to it, and the triggers that keep
+//! everybody else from changing it.
+//!
+//! A row is inserted without a place in the chain and sealed by a deferred trigger when its
+//! transaction commits (see [`crate::store::chain`]).
+
+use crate::pg::spi;
+use crate::store::chain;
+use indexpilot_model::mutation::MutationRecord;
+use pgrx::datum::{DatumWithOid, Uuid};
+use pgrx::prelude::*;
+use pgrx::spi::SpiResult;
+use std::cell::Cell;
+
+/// What this backend's own code is doing to the log right now; the guard trigger lets
+/// nothing else through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Nothing.
+    Closed,
+    /// Inserting an unsealed row.
+    Append,
+    /// Giving a row its place in the chain.
+    Seal,
+    /// Retention deletes old rows.
+    Prune,
+}
+
+thread_local! {
+    static DOOR: Cell<Door> = const { Cell::new(Door::Closed) };
+}
+
+/// Keeps the door as it is until dropped, also by an unwinding ERROR.
+struct Opened(Door);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        DOOR.set(self.0);
+    }
+}
+
+/// Runs `work` as the owner of the log with the guard letting `door` through.
+pub(super) fn through<T>(door: Door, work: impl FnOnce() -> T) -> T {
+    spi::as_extension_owner(|| {
+        let _opened = Opened(DOOR.replace(door));
+        work()
+    })
+}
+
+/// Appends an entry and gives its identity. It commits or rolls back with the present
+/// transaction and takes its place in the chain at commit.
+///
+/// Rights are the caller's business: `append` writes as the owner of the table.
+///
+/// # Errors
+/// What SPI reports. An ERROR of the server (a parent that is no UUID, an empty reason)
+/// is raised.
+pub fn append(record: &MutationRecord) -> SpiResult<Uuid> {
+    let role = spi::current_role();
+    let relation = record.relation.as_ref();
+    let index = record.index.as_ref();
+    let inverse = record
+        .inverse
+        .as_ref()
+        .map(|inverse| serde_json::to_string(inverse).unwrap_or_else(|e| error!("{e}")));
+    let arguments: [DatumWithOid; 18] = [
+        spi::system_identifier().into(),
+        spi::database().into(),
+        record.kind.name().into(),
+        record.phase.name().into(),
+        record.parent.as_deref().into(),
+        record.cause.name().into(),
+        record.recommendation.as_deref().into(),
+        relation.map(|name| pg_sys::Oid::from(name.oid)).into(),
+        relation.map(|name| name.schema.as_str()).into(),
+        relation.map(|name| name.name.as_str()).into(),
+        index.map(|name| pg_sys::Oid::from(name.oid)).into(),
+        index.map(|name| name.schema.as_str()).into(),
+        index.map(|name| name.name.as_str()).into(),
+        record.tenant.as_deref().into(),
+        record.reason.as_str().into(),
+        record.evidence.to_string().into(),
+        inverse.into(),
+        role.as_str().into(),
+    ];
+    through(Door::Append, || {
+        Spi::connect_mut(|client| {
+            client
+                .update(
+                    "INSERT INTO indexpilot.mutation_log (id, system_identifier, database_oid, at,
+                         kind, phase, parent, cause, recommendation, relation_oid, schema_name,
+                         relation_name, index_oid, index_schema, index_name, tenant, reason,
+                         evidence, inverse, role_name, session_role, application)
+                     VALUES (gen_random_uuid(), $1, $2, clock_timestamp(),
+                         $3, $4, $5::uuid, $6, $7::uuid, $8, $9, $10, $11, $12, $13, $14, $15,
+                         $16::jsonb, $17::jsonb, $18, session_user,
+                         current_setting('application_name'))
+                     RETURNING id",
+                    None,
+                    &arguments,
+                )?
+                .first()
+                .get_one::<Uuid>()
+        })
+    })?
+    .ok_or(pgrx::spi::SpiError::InvalidPosition)
+}
+
+/// An intent of ours in this database that has no outcome yet: what a crash left, or what
+/// is running.
+#[derive(Clone, Debug)]
+pub struct OpenIntent {
+    /// The entry.
+    pub id: Uuid,
+    /// `CREATE_INDEX`, `DROP_INDEX`, `REINDEX`…
+    pub kind: String,
+    /// Schema of the index, where there is one.
+    pub index_schema: Option<String>,
+    /// Name of the index, where there is one.
+    pub index_name: Option<String>,
+    /// The relation, as it was.
+    pub relation_oid: Option<pg_sys::Oid>,
+}
+
+/// The intents of this cluster and database without an outcome, oldest first.
+///
+/// # Errors
+/// What SPI reports.
+pub fn open_intents() -> SpiResult<Vec<OpenIntent>> {
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT m.id, m.kind, m.index_schema, m.index_name, m.relation_oid
+                 FROM indexpilot.mutation_log AS m
+                 WHERE m.phase = 'intent'
+                   AND m.system_identifier = $1
+                   AND m.database_oid = $2
+                   AND NOT EXISTS (SELECT FROM indexpilot.mutation_log AS o
+                       WHERE o.parent = m.id
+                         AND o.phase = 'outcome')
+                 ORDER BY m.sequence",
+                None,
+                &[spi::system_identifier().into(), spi::database().into()],
+            )?;
+            let mut intents = Vec::with_capacity(rows.len());
+            for row in rows {
+                intents.push(OpenIntent {
+                    id: row
+                        .get::<Uuid>(1)?
+                        .unwrap_or_else(|| Uuid::from_bytes([0; 16])),
+                    kind: row.get::<String>(2)?.unwrap_or_default(),
+                    index_schema: row.get(3)?,
+                    index_name: row.get(4)?,
+                    relation_oid: row.get(5)?,
+                });
+            }
+            Ok(intents)
+        })
+    })
+}
+
+/// The entries with one identity or whose parent it is, as JSON objects, oldest first.
+///
+/// # Errors
+/// What SPI reports.
+pub fn history_of(id: Uuid) -> SpiResult<Vec<serde_json::Value>> {
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT to_jsonb(m) FROM indexpilot.mutation_log AS m
+                 WHERE m.id = $1 OR m.parent = $1
+                 ORDER BY m.at, m.sequence",
+                None,
+                &[id.into()],
+            )?;
+            let mut entries = Vec::with_capacity(rows.len());
+            for row in rows {
+                entries.extend(row.get::<pgrx::JsonB>(1)?.map(|value| value.0));
+            }
+            Ok(entries)
+        })
+    })
+}
+
+/// Whether the log says that we built this index in this cluster and database: a
+/// CREATE_INDEX intent names it. An index is named by schema and name, because a failed
+/// build never told us its OID.
+///
+/// # Errors
+/// What SPI reports.
+pub fn is_ours(schema: &str, name: &str) -> SpiResult<bool> {
+    spi::as_extension_owner(|| {
+        Spi::get_one_with_args::<bool>(
+            "SELECT EXISTS (SELECT FROM indexpilot.mutation_log AS m
+                 WHERE m.kind = 'CREATE_INDEX'
+                   AND m.phase = 'intent'
+                   AND m.system_identifier = $1
+                   AND m.database_oid = $2
+                   AND m.index_schema = $3
+                   AND m.index_name = $4)",
+            &[
+                spi::system_identifier().into(),
+                spi::database().into(),
+                schema.into(),
+                name.into(),
+            ],
+        )
+        .map(|found| found.unwrap_or(false))
+    })
+}
+
+fn refuse(operation: &str) -> ! {
+    pgrx::pg_sys::panic::ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+        format!("cannot {operation} the mutation log: it is append-only"),
+        "mutation_log_guard",
+    )
+    .set_detail("Entries are written by IndexPilot alone and never changed.")
+    .set_hint("Old entries are removed by the worker after \"indexpilot.retention\" days.")
+    .report(PgLogLevel::ERROR);
+    unreachable!("an ERROR was raised")
+}
+
+/// Lets through what our own code is doing, and rows that already have their place in the
+/// chain (a restore; their hash is checked by a constraint). Refuses everything else, to
+/// everybody.
+#[pg_trigger(sql = false)]
+fn mutation_log_guard<'a>(
+    trigger: &'a pgrx::PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, Box<dyn std::error::Error>> {
+    let door = DOOR.get();
+    match trigger.op()? {
+        PgTriggerOperation::Insert => {
+            let new = trigger.new().ok_or("a row trigger without a row")?;
+            let sealed = new.get_by_name::<i64>("sequence")?.is_some();
+            if door != Door::Append && !sealed {
+                refuse("insert into");
+            }
+            Ok(Some(new))
+        }
+        PgTriggerOperation::Update => {
+            if door != Door::Seal {
+                refuse("update");
+            }
+            Ok(trigger.new())
+        }
+        PgTriggerOperation::Delete => {
+            if door != Door::Prune {
+                refuse("delete from");
+            }
+            Ok(trigger.old())
+        }
+        PgTriggerOperation::Truncate => refuse("truncate"),
+    }
+}
+
+/// Gives a committed-to-be row its place in the chain.
+#[pg_trigger(sql = false)]
+fn mutation_log_seal<'a>(
+    trigger: &'a pgrx::PgTrigger<'a>,
+) -> Result<Option<PgHeapTuple<'a, impl WhoAllocated>>, Box<dyn std::error::Error>> {
+    let new = trigger.new().ok_or("a row trigger without a row")?;
+    if new.get_by_name::<i64>("sequence")?.is_none() {
+        let id = new.get_by_name::<Uuid>("id")?.ok_or("a row without id")?;
+        through(Door::Seal, || chain::seal(id))?;
+    }
+    Ok(Some(new))
+}
