@@ -1,0 +1,25 @@
+//! Published methods, one a file, each with the paper it comes from.
+//!
+//! The crate depends on nothing of IndexPilot's own: it knows numbered indexes,
+//! queries and costs, not tables or statements. `indexpilot-advisor` translates.
+//!
+//! | file | method | source |
+//! |---|---|---|
+//! | [`program`] | index selection as an integer program over atomic configurations | Dash, Polyzotis, Ailamaki: CoPhy, PVLDB 4(6), 2011 |
+//! | [`selection_state`] | the program's value under one set, kept up to date flip by flip | – |
+//! | [`presolve`] | dominated configurations and indexes | Savelsbergh, ORSA J. Computing 6(4), 1994 |
+//! | [`greedy`] | the two greedy constructions | Chaudhuri, Narasayya: AutoAdmin, VLDB 1997; Schlosser, Kossmann, Boissier: Extend, ICDE 2019 |
+//! | [`local_search`] | add, drop and swap moves to a local optimum | Kuehn, Hamburger, Management Science 9(4), 1963 |
+//! | [`volume`] | Lagrangian bound by the volume algorithm | Barahona, Anbil, Math. Programming 87, 2000 |
+//! | [`branch_and_bound`] | exact search on Lagrangian bounds | Land, Doig, Econometrica 28(3), 1960; Geoffrion, 1974 |
+//! | [`lexicographic`] | ordered goals with tolerances | Ehrgott, Multicriteria Optimization, 2005, ch. 5 |
+
+pub mod branch_and_bound;
+pub mod effort;
+pub mod greedy;
+pub mod lexicographic;
+pub mod local_search;
+pub mod presolve;
+pub mod program;
+pub mod selection_state;
+pub mod volume;

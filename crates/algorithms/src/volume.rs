@@ -1,0 +1,436 @@
+//! A Lagrangian lower bound by the volume algorithm.
+//!
+//! F. Barahona, R. Anbil: "The volume algorithm: producing primal solutions with a
+//! subgradient method", Mathematical Programming 87, 2000; used for facility location by
+//! F. Barahona, F. Chudak, Discrete Optimization 2, 2005. What is relaxed, with one
+//! multiplier each: "an atom's indexes must be chosen" (per query and index: the tight form),
+//! "a trigger makes its update class non-HOT", "a class that is non-HOT charges every
+//! index", every limit but the first, and the cap on query cost. What stays: each query
+//! picks its cheapest atom, and the indexes a continuous knapsack (G. Dantzig, Operations
+//! Research 5, 1957). Both have the integrality property, so the best multipliers give the
+//! linear-programming bound of the strong formulation. The planner's order among atoms is
+//! relaxed too (a query may pick any available atom), which keeps the bound a bound.
+
+use crate::effort::Effort;
+use crate::program::{Fix, Program};
+use crate::selection_state::Layout;
+
+/// The multipliers and where each belongs; one for a [`Layout`].
+pub struct Relaxation<'l, 'p> {
+    layout: &'l Layout<'p>,
+    /// Slot of each entry of `layout.members`.
+    slot: Vec<u32>,
+    /// Index of each query slot.
+    slot_index: Vec<u32>,
+    /// (class, index) of each trigger slot, then of each product slot.
+    trigger: Vec<(u32, u32)>,
+    product: Vec<(u32, u32, f64)>,
+    /// Σ of a trigger's own per-index cost: it pays whenever it is chosen.
+    own: Vec<f64>,
+}
+
+/// Multipliers; never negative.
+#[derive(Clone, Debug, Default)]
+pub struct Multipliers {
+    query: Vec<f64>,
+    trigger: Vec<f64>,
+    product: Vec<f64>,
+    row: Vec<f64>,
+    cap: f64,
+}
+
+impl Multipliers {
+    /// Number of multipliers (what a copy costs).
+    pub fn len(&self) -> usize {
+        self.query.len() + self.trigger.len() + self.product.len() + self.row.len() + 1
+    }
+
+    /// Never empty: there is always the one of the cap.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+/// What a bounding pass found.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// No feasible choice under the fixings costs less. Infinite: there is none.
+    pub value: f64,
+    /// Estimated fractional solution, by index (1 for fixed in).
+    pub primal: Vec<f64>,
+    /// Reduced cost by index: forcing the index the other way costs at least its size.
+    pub reduced: Vec<f64>,
+}
+
+struct Active {
+    first: Vec<u32>,
+    cost: Vec<f64>,
+    first_slot: Vec<u32>,
+    slots: Vec<u32>,
+}
+
+struct Evaluation {
+    value: f64,
+    x: Vec<f64>,
+    reduced: Vec<f64>,
+    /// Atoms picked, as positions in the active lists.
+    picked: Vec<u32>,
+    z: Vec<f64>,
+    query_cost: f64,
+}
+
+impl<'l, 'p> Relaxation<'l, 'p> {
+    /// Numbers the multipliers of a program.
+    pub fn new(layout: &'l Layout<'p>) -> Self {
+        let program = layout.program;
+        let mut slot = vec![0u32; layout.members.len()];
+        let mut slot_index: Vec<u32> = Vec::new();
+        let mut here = vec![u32::MAX; program.indexes.len()];
+        for q in 0..program.queries.len() {
+            let start = slot_index.len();
+            for a in layout.atoms_of(q) {
+                for k in layout.first_member[a] as usize..layout.first_member[a + 1] as usize {
+                    let i = layout.members[k] as usize;
+                    if here[i] == u32::MAX {
+                        here[i] = slot_index.len() as u32;
+                        slot_index.push(i as u32);
+                    }
+                    slot[k] = here[i];
+                }
+            }
+            for &i in &slot_index[start..] {
+                here[i as usize] = u32::MAX;
+            }
+        }
+        let (mut trigger, mut product) = (Vec::new(), Vec::new());
+        let mut own = vec![0.0; program.indexes.len()];
+        for (u, class) in program.classes.iter().enumerate() {
+            let mut triggers = class.triggers.clone();
+            triggers.sort_unstable();
+            triggers.dedup();
+            if !class.always {
+                trigger.extend(triggers.iter().map(|&i| (u as u32, i)));
+            }
+            for &(j, e) in &class.per_index {
+                if class.always || triggers.binary_search(&j).is_ok() {
+                    own[j as usize] += e;
+                } else if e > 0.0 {
+                    product.push((u as u32, j, e));
+                }
+            }
+        }
+        Self { layout, slot, slot_index, trigger, product, own }
+    }
+
+    /// All multipliers zero.
+    pub fn start(&self) -> Multipliers {
+        Multipliers {
+            query: vec![0.0; self.slot_index.len()],
+            trigger: vec![0.0; self.trigger.len()],
+            product: vec![0.0; self.product.len()],
+            row: vec![0.0; self.layout.program.limits.len()],
+            cap: 0.0,
+        }
+    }
+
+    /// Improves `at` for at most `iterations` rounds and returns the best bound under
+    /// `fix`. `target` is the incumbent's objective; the pass ends early once the bound
+    /// passes it less `tolerance`.
+    pub fn bound(
+        &self,
+        fix: &[Fix],
+        at: &mut Multipliers,
+        target: f64,
+        tolerance: f64,
+        iterations: usize,
+        effort: &mut Effort<'_>,
+    ) -> Bound {
+        let n = fix.len();
+        let Some(active) = self.active(fix) else {
+            return Bound { value: f64::INFINITY, primal: vec![0.0; n], reduced: vec![0.0; n] };
+        };
+        let work = (active.slots.len() + active.cost.len() + self.slot_index.len() + 4 * n) as u64;
+        let mut best = self.evaluate(fix, &active, at);
+        let (mut x, mut z) = (best.x.clone(), best.z.clone());
+        let mut y = vec![0.0; self.slot_index.len()];
+        mark(&active, &best.picked, 1.0, &mut y);
+        let mut query_cost = best.query_cost;
+        let (mut theta, mut alpha, mut poor) = (1.0f64, 0.3f64, 0);
+        for round in 0..iterations {
+            if best.value >= target - tolerance || best.value == f64::INFINITY || !effort.spend(work) {
+                break;
+            }
+            let goal = if target.is_finite() { target } else { best.value + 0.05 * best.value.abs() + 1.0 };
+            let direction = self.direction(fix, &x, &y, &z, query_cost);
+            let norm = direction.norm(at);
+            if norm < 1e-18 {
+                break;
+            }
+            let step = theta * (goal - best.value).max(1e-6 * goal.abs().max(1.0)) / norm;
+            let trial = self.moved(at, &direction, step);
+            let next = self.evaluate(fix, &active, &trial);
+            // The averages: what the multipliers converge to is a primal solution.
+            x.iter_mut().zip(&next.x).for_each(|(a, b)| *a += alpha * (b - *a));
+            z.iter_mut().zip(&next.z).for_each(|(a, b)| *a += alpha * (b - *a));
+            y.iter_mut().for_each(|a| *a *= 1.0 - alpha);
+            mark(&active, &next.picked, alpha, &mut y);
+            query_cost += alpha * (next.query_cost - query_cost);
+            if next.value > best.value {
+                let gain = next.value - best.value;
+                theta = (theta * 1.1).min(2.0);
+                poor = if gain > 1e-5 * goal.abs() { 0 } else { poor + 1 };
+                *at = trial;
+                best = next;
+            } else {
+                poor += 1;
+            }
+            if poor >= 12 {
+                poor = 0;
+                theta *= 0.6;
+                alpha = (alpha * 0.75).max(0.02);
+                if theta < 1e-3 {
+                    break;
+                }
+            }
+            let _ = round;
+        }
+        Bound { value: best.value, primal: x, reduced: best.reduced }
+    }
+
+    /// Per query the atoms that can still be taken, free members as slots.
+    fn active(&self, fix: &[Fix]) -> Option<Active> {
+        let layout = self.layout;
+        let program = layout.program;
+        let mut active = Active { first: vec![0], cost: Vec::new(), first_slot: vec![0], slots: Vec::new() };
+        for (q, query) in program.queries.iter().enumerate() {
+            // The first atom in planner order that is surely available ends the list.
+            let mut last = f64::INFINITY;
+            let from = active.cost.len();
+            for a in layout.atoms_of(q) {
+                let members = layout.members_of(a);
+                if members.iter().any(|&i| fix[i as usize] == Fix::Out) {
+                    continue;
+                }
+                let sure = members.iter().all(|&i| fix[i as usize] == Fix::In);
+                let cost = layout.cost[a];
+                if cost <= query.ceiling * (1.0 + 1e-9) || query.ceiling == f64::INFINITY {
+                    active.cost.push(cost);
+                    let span = layout.first_member[a] as usize..layout.first_member[a + 1] as usize;
+                    for k in span {
+                        if fix[layout.members[k] as usize] == Fix::Free {
+                            active.slots.push(self.slot[k]);
+                        }
+                    }
+                    active.first_slot.push(active.slots.len() as u32);
+                    if sure {
+                        last = cost;
+                    }
+                }
+                if sure {
+                    break;
+                }
+            }
+            let _ = last;
+            if active.cost.len() == from {
+                return None;
+            }
+            active.first.push(active.cost.len() as u32);
+        }
+        Some(active)
+    }
+
+    fn evaluate(&self, fix: &[Fix], active: &Active, at: &Multipliers) -> Evaluation {
+        let program: &Program = self.layout.program;
+        let n = fix.len();
+        let mut value = program.constant;
+        let mut picked = Vec::with_capacity(program.queries.len());
+        let mut query_cost = 0.0;
+        for (q, query) in program.queries.iter().enumerate() {
+            let weight = query.weight * (program.query_scale + at.cap);
+            let mut best = (f64::INFINITY, 0u32);
+            for a in active.first[q]..active.first[q + 1] {
+                let mut cost = weight * active.cost[a as usize];
+                for k in active.first_slot[a as usize]..active.first_slot[a as usize + 1] {
+                    cost += at.query[active.slots[k as usize] as usize];
+                }
+                if cost < best.0 {
+                    best = (cost, a);
+                }
+            }
+            value += best.0;
+            query_cost += query.weight * active.cost[best.1 as usize];
+            picked.push(best.1);
+        }
+        let mut reduced: Vec<f64> = program.indexes.iter().zip(&self.own).map(|(t, o)| t.linear + o).collect();
+        for (s, &i) in self.slot_index.iter().enumerate() {
+            reduced[i as usize] -= at.query[s];
+        }
+        // Update classes.
+        let mut hot: Vec<f64> = program.classes.iter().map(|c| c.base).collect();
+        for (k, &(u, i)) in self.trigger.iter().enumerate() {
+            hot[u as usize] -= at.trigger[k];
+            reduced[i as usize] += at.trigger[k];
+        }
+        for (k, &(u, j, _)) in self.product.iter().enumerate() {
+            hot[u as usize] += at.product[k];
+            reduced[j as usize] += at.product[k];
+            value -= at.product[k];
+        }
+        let z: Vec<f64> = program
+            .classes
+            .iter()
+            .zip(&hot)
+            .map(|(class, &h)| {
+                let one = class.always || h < 0.0;
+                value += if one { h } else { 0.0 };
+                f64::from(u8::from(one))
+            })
+            .collect();
+        for (r, limit) in program.limits.iter().enumerate().skip(1) {
+            let scale = row_scale(limit.at_most);
+            if at.row[r] > 0.0 {
+                for &(i, c) in &limit.terms {
+                    reduced[i as usize] += at.row[r] * c / scale;
+                }
+                value -= at.row[r] * limit.at_most / scale;
+            }
+        }
+        if at.cap > 0.0 {
+            value -= at.cap * program.query_cap;
+        }
+        let mut x = vec![0.0; n];
+        for i in 0..n {
+            if fix[i] == Fix::In {
+                value += reduced[i];
+                x[i] = 1.0;
+            }
+        }
+        match program.limits.first() {
+            None => {
+                for i in 0..n {
+                    if fix[i] == Fix::Free && reduced[i] < 0.0 {
+                        x[i] = 1.0;
+                        value += reduced[i];
+                    }
+                }
+            }
+            Some(limit) => {
+                let mut size = vec![0.0; n];
+                limit.terms.iter().for_each(|&(i, c)| size[i as usize] += c);
+                let room = limit.at_most - (0..n).filter(|&i| fix[i] == Fix::In).map(|i| size[i]).sum::<f64>();
+                if room < -1e-9 * limit.at_most.abs().max(1.0) {
+                    value = f64::INFINITY;
+                }
+                let (gain, price) = knapsack(fix, &reduced, &size, room.max(0.0), &mut x);
+                value += gain;
+                for i in 0..n {
+                    reduced[i] += price * size[i];
+                }
+            }
+        }
+        Evaluation { value, x, reduced, picked, z, query_cost }
+    }
+
+    fn direction(&self, fix: &[Fix], x: &[f64], y: &[f64], z: &[f64], query_cost: f64) -> Multipliers {
+        let program = self.layout.program;
+        let query = self
+            .slot_index
+            .iter()
+            .enumerate()
+            .map(|(s, &i)| if fix[i as usize] == Fix::Free { y[s] - x[i as usize] } else { 0.0 })
+            .collect();
+        let trigger = self.trigger.iter().map(|&(u, i)| x[i as usize] - z[u as usize]).collect();
+        let product = self.product.iter().map(|&(u, j, _)| z[u as usize] + x[j as usize] - 1.0).collect();
+        let row = program
+            .limits
+            .iter()
+            .enumerate()
+            .map(|(r, limit)| {
+                if r == 0 {
+                    return 0.0;
+                }
+                let used: f64 = limit.terms.iter().map(|&(i, c)| c * x[i as usize]).sum();
+                (used - limit.at_most) / row_scale(limit.at_most)
+            })
+            .collect();
+        let cap = if program.query_cap == f64::INFINITY {
+            0.0
+        } else {
+            (query_cost - program.query_cap) / program.query_cap.abs().max(1.0)
+        };
+        Multipliers { query, trigger, product, row, cap }
+    }
+
+    fn moved(&self, at: &Multipliers, direction: &Multipliers, step: f64) -> Multipliers {
+        let go = |a: &[f64], d: &[f64]| -> Vec<f64> { a.iter().zip(d).map(|(a, d)| (a + step * d).max(0.0)).collect() };
+        let mut product = go(&at.product, &direction.product);
+        for (p, &(_, _, e)) in product.iter_mut().zip(&self.product) {
+            *p = p.min(e);
+        }
+        let cap_scale = self.layout.program.query_cap.abs().max(1.0);
+        Multipliers {
+            query: go(&at.query, &direction.query),
+            trigger: go(&at.trigger, &direction.trigger),
+            product,
+            row: go(&at.row, &direction.row),
+            cap: (at.cap + step * direction.cap / cap_scale).max(0.0),
+        }
+    }
+}
+
+impl Multipliers {
+    /// Squared length of the direction, leaving out components that projection would cancel.
+    fn norm(&self, at: &Multipliers) -> f64 {
+        let part = |d: &[f64], a: &[f64]| -> f64 {
+            d.iter().zip(a).map(|(d, a)| if *a <= 0.0 && *d < 0.0 { 0.0 } else { d * d }).sum()
+        };
+        part(&self.query, &at.query)
+            + part(&self.trigger, &at.trigger)
+            + part(&self.product, &at.product)
+            + part(&self.row, &at.row)
+            + if at.cap <= 0.0 && self.cap < 0.0 { 0.0 } else { self.cap * self.cap }
+    }
+}
+
+fn row_scale(at_most: f64) -> f64 {
+    if at_most.is_finite() { at_most.abs().max(1e-9) } else { 1.0 }
+}
+
+fn mark(active: &Active, picked: &[u32], amount: f64, y: &mut [f64]) {
+    for &a in picked {
+        for k in active.first_slot[a as usize]..active.first_slot[a as usize + 1] {
+            y[active.slots[k as usize] as usize] += amount;
+        }
+    }
+}
+
+/// Fills `x` with the continuous knapsack's optimum over the free items that pay; returns
+/// its value and the price of a unit of room.
+fn knapsack(fix: &[Fix], reduced: &[f64], size: &[f64], room: f64, x: &mut [f64]) -> (f64, f64) {
+    let mut items: Vec<usize> = (0..fix.len()).filter(|&i| fix[i] == Fix::Free && reduced[i] < 0.0).collect();
+    let total: f64 = items.iter().map(|&i| size[i]).sum();
+    let mut value = 0.0;
+    if total <= room {
+        for &i in &items {
+            x[i] = 1.0;
+            value += reduced[i];
+        }
+        return (value, 0.0);
+    }
+    // reduced/size ascending, without dividing by a size of zero.
+    items.sort_by(|&a, &b| (reduced[a] * size[b]).total_cmp(&(reduced[b] * size[a])));
+    let mut left = room;
+    for &i in &items {
+        if size[i] <= left {
+            x[i] = 1.0;
+            left -= size[i];
+            value += reduced[i];
+        } else {
+            let share = left / size[i];
+            x[i] = share;
+            value += share * reduced[i];
+            return (value, -reduced[i] / size[i]);
+        }
+    }
+    (value, 0.0)
+}
