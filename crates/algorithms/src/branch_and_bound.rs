@@ -35,7 +35,12 @@ impl Default for Goal {
     fn default() -> Self {
         // Half a per cent: below what planner estimates themselves mean (research: the
         // hypothetical cost deviates by about 1 % in the median).
-        Self { gap: 0.005, nodes: 20_000, root_rounds: 600, node_rounds: 40 }
+        Self {
+            gap: 0.005,
+            nodes: 20_000,
+            root_rounds: 600,
+            node_rounds: 40,
+        }
     }
 }
 
@@ -84,16 +89,34 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
         let mut at = relaxation.start();
         let fix = vec![Fix::Free; reduced.old.len()];
         let tolerance = goal.gap * best_score.objective.abs().max(1e-9);
-        let target = if best_score.feasible() { best_score.objective } else { f64::INFINITY };
+        let target = if best_score.feasible() {
+            best_score.objective
+        } else {
+            f64::INFINITY
+        };
         let rounds = goal.root_rounds;
         let result = relaxation.bound(&fix, &mut at, target, tolerance, rounds, effort);
         // Fixing below removes only what cannot beat the incumbent.
         bound = bound.max(result.value.min(target));
         let candidate = round(&small, &result.primal, effort);
-        offer(&layout, reduced.lift(&candidate), &mut best, &mut best_score, effort);
+        offer(
+            &layout,
+            reduced.lift(&candidate),
+            &mut best,
+            &mut best_score,
+            effort,
+        );
         if !effort.open() || bound >= best_score.objective - tolerance && best_score.feasible() {
             let stop = effort.stopped().unwrap_or(Stop::Gap);
-            return found(best, best_score, bound, stop, nodes, effort, reduced.old.len());
+            return found(
+                best,
+                best_score,
+                bound,
+                stop,
+                nodes,
+                effort,
+                reduced.old.len(),
+            );
         }
         if !best_score.feasible() {
             break;
@@ -101,7 +124,8 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
         let mut newly = 0;
         for (i, &rc) in result.reduced.iter().enumerate() {
             if result.value + rc.abs() > best_score.objective {
-                fixed.indexes[reduced.old[i] as usize].fix = if rc > 0.0 { Fix::Out } else { Fix::In };
+                fixed.indexes[reduced.old[i] as usize].fix =
+                    if rc > 0.0 { Fix::Out } else { Fix::In };
                 newly += 1;
             }
         }
@@ -112,18 +136,46 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
         }
     }
     let core = reduced.old.len();
-    let search = Search { goal, layout: &layout, reduced: &reduced };
+    let search = Search {
+        goal,
+        layout: &layout,
+        reduced: &reduced,
+    };
     let (tree_bound, stop) = search.run(bound, &mut best, &mut best_score, &mut nodes, effort);
     found(best, best_score, tree_bound, stop, nodes, effort, core)
 }
 
-fn found(chosen: Vec<bool>, score: Score, bound: f64, stop: Stop, nodes: u64, effort: &Effort<'_>, core: usize) -> Found {
-    let bound = if score.feasible() { bound.min(score.objective) } else { bound };
-    Found { chosen, score, bound, stop, nodes, steps: effort.spent(), core }
+fn found(
+    chosen: Vec<bool>,
+    score: Score,
+    bound: f64,
+    stop: Stop,
+    nodes: u64,
+    effort: &Effort<'_>,
+    core: usize,
+) -> Found {
+    let bound = if score.feasible() {
+        bound.min(score.objective)
+    } else {
+        bound
+    };
+    Found {
+        chosen,
+        score,
+        bound,
+        stop,
+        nodes,
+        steps: effort.spent(),
+        core,
+    }
 }
 
 /// The best of the seeds, nothing, and both greedies, each improved by local search.
-fn incumbent(layout: &Layout<'_>, seeds: &[Vec<bool>], effort: &mut Effort<'_>) -> (Vec<bool>, Score) {
+fn incumbent(
+    layout: &Layout<'_>,
+    seeds: &[Vec<bool>],
+    effort: &mut Effort<'_>,
+) -> (Vec<bool>, Score) {
     let program = layout.program;
     let must: Vec<bool> = program.indexes.iter().map(|t| t.fix == Fix::In).collect();
     let mut best = must.clone();
@@ -151,7 +203,13 @@ fn incumbent(layout: &Layout<'_>, seeds: &[Vec<bool>], effort: &mut Effort<'_>) 
 }
 
 /// Takes `candidate` (first as it is, then improved) where it beats the best.
-fn offer(layout: &Layout<'_>, candidate: Vec<bool>, best: &mut Vec<bool>, best_score: &mut Score, effort: &mut Effort<'_>) {
+fn offer(
+    layout: &Layout<'_>,
+    candidate: Vec<bool>,
+    best: &mut Vec<bool>,
+    best_score: &mut Score,
+    effort: &mut Effort<'_>,
+) {
     let score = layout.program.score(&candidate);
     if score.better_than(best_score) {
         (*best, *best_score) = (candidate.clone(), score);
@@ -231,7 +289,12 @@ impl Search<'_, '_> {
         let small = Layout::new(&self.reduced.program);
         let relaxation = Relaxation::new(&small);
         let mut heap = BinaryHeap::new();
-        heap.push(Open { bound: root_bound, number: 0, decisions: Vec::new(), at: None });
+        heap.push(Open {
+            bound: root_bound,
+            number: 0,
+            decisions: Vec::new(),
+            at: None,
+        });
         // The least bound of any branch that was cut off because it cannot improve by more
         // than the gap.
         let mut cut = f64::INFINITY;
@@ -240,7 +303,11 @@ impl Search<'_, '_> {
         let mut number = 0;
         while let Some(node) = heap.pop() {
             let tolerance = self.goal.gap * best_score.objective.abs().max(1e-9);
-            let target = if best_score.feasible() { best_score.objective } else { f64::INFINITY };
+            let target = if best_score.feasible() {
+                best_score.objective
+            } else {
+                f64::INFINITY
+            };
             let lower = node.bound.min(cut);
             if node.bound >= target - tolerance {
                 // Best first: every open node is at least as far.
@@ -252,9 +319,19 @@ impl Search<'_, '_> {
             if heap.len() >= self.goal.nodes {
                 return (lower, Stop::Nodes);
             }
-            let Some(fix) = self.propagate(&small, &node.decisions) else { continue };
-            let mut at = node.at.as_deref().cloned().unwrap_or_else(|| relaxation.start());
-            let rounds = if node.decisions.is_empty() { self.goal.root_rounds } else { self.goal.node_rounds };
+            let Some(fix) = self.propagate(&small, &node.decisions) else {
+                continue;
+            };
+            let mut at = node
+                .at
+                .as_deref()
+                .cloned()
+                .unwrap_or_else(|| relaxation.start());
+            let rounds = if node.decisions.is_empty() {
+                self.goal.root_rounds
+            } else {
+                self.goal.node_rounds
+            };
             let result = relaxation.bound(&fix, &mut at, target, tolerance, rounds, effort);
             *nodes += 1;
             let bound = result.value.max(node.bound);
@@ -264,7 +341,7 @@ impl Search<'_, '_> {
             if !effort.open() {
                 return (lower, effort.stopped().unwrap_or(Stop::Steps));
             }
-            if *nodes < 64 || *nodes % 16 == 0 {
+            if *nodes < 64 || nodes.is_multiple_of(16) {
                 let mut primal = result.primal.clone();
                 primal.iter_mut().zip(&fix).for_each(|(p, f)| {
                     *p = match f {
@@ -278,7 +355,11 @@ impl Search<'_, '_> {
                     offer(self.layout, rounded, best, best_score, effort);
                 }
             }
-            let target = if best_score.feasible() { best_score.objective } else { f64::INFINITY };
+            let target = if best_score.feasible() {
+                best_score.objective
+            } else {
+                f64::INFINITY
+            };
             if bound >= target - tolerance {
                 cut = cut.min(bound);
                 continue;
@@ -306,12 +387,21 @@ impl Search<'_, '_> {
                         number += 1;
                         let mut decisions = decisions.clone();
                         decisions.push((i as u32, value));
-                        heap.push(Open { bound, number, decisions, at: at.clone() });
+                        heap.push(Open {
+                            bound,
+                            number,
+                            decisions,
+                            at: at.clone(),
+                        });
                     }
                 }
             }
         }
-        let target = if best_score.feasible() { best_score.objective } else { f64::INFINITY };
+        let target = if best_score.feasible() {
+            best_score.objective
+        } else {
+            f64::INFINITY
+        };
         (cut.min(target), Stop::Gap)
     }
 
@@ -340,7 +430,9 @@ impl Search<'_, '_> {
                 for i in 0..with.len() {
                     if fix[i] == Fix::Free && !(small.triggers_of(i).is_empty()) {
                         with[i] = true;
-                        if program.limit_use(r, &with) > limit.at_most + Score::SLACK * limit.at_most.abs() {
+                        if program.limit_use(r, &with)
+                            > limit.at_most + Score::SLACK * limit.at_most.abs()
+                        {
                             fix[i] = Fix::Out;
                         }
                         with[i] = false;
@@ -353,7 +445,13 @@ impl Search<'_, '_> {
 
     /// The free index whose decision says most: the most fractional, weighted by what it
     /// is worth; `None` when all are decided.
-    fn branch_on(&self, small: &Layout<'_>, fix: &[Fix], primal: &[f64], reduced: &[f64]) -> Option<usize> {
+    fn branch_on(
+        &self,
+        small: &Layout<'_>,
+        fix: &[Fix],
+        primal: &[f64],
+        reduced: &[f64],
+    ) -> Option<usize> {
         let mut best: Option<(f64, usize)> = None;
         for i in 0..fix.len() {
             if fix[i] != Fix::Free {

@@ -47,7 +47,13 @@ impl<'a> Effort<'a> {
 
     /// At most `limit` steps; `pulse` is asked every [`Self::STRIDE`] steps.
     pub fn new(limit: u64, pulse: &'a mut dyn FnMut() -> Pulse) -> Self {
-        Self { spent: 0, limit, next: 0, pulse, stop: None }
+        Self {
+            spent: 0,
+            limit,
+            next: 0,
+            pulse,
+            stop: None,
+        }
     }
 
     /// Counts `steps`; false when the search has to stop now.

@@ -23,16 +23,28 @@ pub enum Measure {
 
 /// Adds atoms (an index, or the indexes that an atom still misses) to `start`, best
 /// first, while the score improves; the choice stays as allowed as it was.
-pub fn construct(layout: &Layout<'_>, start: &[bool], measure: Measure, effort: &mut Effort<'_>) -> Vec<bool> {
+pub fn construct(
+    layout: &Layout<'_>,
+    start: &[bool],
+    measure: Measure,
+    effort: &mut Effort<'_>,
+) -> Vec<bool> {
     let mut state = State::new(layout, start);
     // Sets worth adding at once: every index, and every larger atom (the pairs that help
     // only together, which adding one index at a time never finds).
     let n = layout.program.indexes.len();
     let free = |i: u32| layout.program.indexes[i as usize].fix == Fix::Free;
-    let mut groups: Vec<Vec<u32>> = (0..n as u32).filter(|&i| free(i)).map(|i| vec![i]).collect();
+    let mut groups: Vec<Vec<u32>> = (0..n as u32)
+        .filter(|&i| free(i))
+        .map(|i| vec![i])
+        .collect();
     let mut larger: Vec<Vec<u32>> = (0..layout.cost.len())
         .map(|a| layout.members_of(a))
-        .filter(|m| m.len() > 1 && m.iter().all(|&i| layout.program.indexes[i as usize].fix != Fix::Out))
+        .filter(|m| {
+            m.len() > 1
+                && m.iter()
+                    .all(|&i| layout.program.indexes[i as usize].fix != Fix::Out)
+        })
         .map(<[u32]>::to_vec)
         .collect();
     larger.sort_unstable();
@@ -49,8 +61,14 @@ pub fn construct(layout: &Layout<'_>, start: &[bool], measure: Measure, effort: 
             None => {}
         }
     }
-    let mut heap: std::collections::BinaryHeap<Ranked> =
-        stale.into_iter().map(|(value, g)| Ranked { value, group: g, round: 0 }).collect();
+    let mut heap: std::collections::BinaryHeap<Ranked> = stale
+        .into_iter()
+        .map(|(value, g)| Ranked {
+            value,
+            group: g,
+            round: 0,
+        })
+        .collect();
     let mut round = 0;
     while let Some(top) = heap.pop() {
         if top.round == round {
@@ -63,7 +81,11 @@ pub fn construct(layout: &Layout<'_>, start: &[bool], measure: Measure, effort: 
             continue;
         }
         if let Some(value) = try_group(layout, &mut state, &groups[top.group], measure, effort) {
-            heap.push(Ranked { value, group: top.group, round });
+            heap.push(Ranked {
+                value,
+                group: top.group,
+                round,
+            });
         }
         if !effort.open() {
             break;
@@ -81,7 +103,11 @@ fn try_group(
     effort: &mut Effort<'_>,
 ) -> Option<f64> {
     let before = state.score();
-    let missing: Vec<u32> = group.iter().copied().filter(|&i| !state.chosen[i as usize]).collect();
+    let missing: Vec<u32> = group
+        .iter()
+        .copied()
+        .filter(|&i| !state.chosen[i as usize])
+        .collect();
     if missing.is_empty() {
         return None;
     }
@@ -147,6 +173,8 @@ impl PartialOrd for Ranked {
 impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         // Ties go to the lower number, so that a result does not depend on heap order.
-        self.value.total_cmp(&other.value).then(other.group.cmp(&self.group))
+        self.value
+            .total_cmp(&other.value)
+            .then(other.group.cmp(&self.group))
     }
 }

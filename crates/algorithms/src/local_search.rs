@@ -13,11 +13,13 @@ use crate::selection_state::{Layout, State};
 /// is used up; the result is never worse.
 pub fn improve(layout: &Layout<'_>, chosen: &[bool], effort: &mut Effort<'_>) -> Vec<bool> {
     let mut state = State::new(layout, chosen);
-    let free: Vec<usize> =
-        (0..chosen.len()).filter(|&i| layout.program.indexes[i].fix == Fix::Free).collect();
+    let free: Vec<usize> = (0..chosen.len())
+        .filter(|&i| layout.program.indexes[i].fix == Fix::Free)
+        .collect();
     loop {
         state.refresh();
-        if !(flips(&mut state, &free, effort) | swaps(&mut state, &free, effort)) || !effort.open() {
+        if !(flips(&mut state, &free, effort) | swaps(&mut state, &free, effort)) || !effort.open()
+        {
             return state.chosen;
         }
     }

@@ -48,12 +48,22 @@ pub fn reduce(program: &Program) -> Reduced {
             Fix::Out => Some(false),
         })
         .collect();
-    let queries: Vec<QueryTerm> =
-        program.queries.iter().map(|q| QueryTerm { atoms: live_atoms(q, &decided), ..q.clone() }).collect();
+    let queries: Vec<QueryTerm> = program
+        .queries
+        .iter()
+        .map(|q| QueryTerm {
+            atoms: live_atoms(q, &decided),
+            ..q.clone()
+        })
+        .collect();
     // An index that no atom mentions and that costs something (or nothing): out. One that
     // pays by being there (an existing index whose drop has a price) stays a decision.
     let mut used = vec![false; n];
-    for i in queries.iter().flat_map(|q| &q.atoms).flat_map(|a| &a.indexes) {
+    for i in queries
+        .iter()
+        .flat_map(|q| &q.atoms)
+        .flat_map(|a| &a.indexes)
+    {
         used[*i as usize] = true;
     }
     for (i, term) in program.indexes.iter().enumerate() {
@@ -71,9 +81,18 @@ fn live_atoms(query: &QueryTerm, decided: &[Option<bool>]) -> Vec<Atom> {
     let mut atoms: Vec<Atom> = query
         .atoms
         .iter()
-        .filter(|a| a.indexes.iter().all(|&i| decided[i as usize] != Some(false)))
+        .filter(|a| {
+            a.indexes
+                .iter()
+                .all(|&i| decided[i as usize] != Some(false))
+        })
         .map(|a| Atom {
-            indexes: a.indexes.iter().copied().filter(|&i| decided[i as usize].is_none()).collect(),
+            indexes: a
+                .indexes
+                .iter()
+                .copied()
+                .filter(|&i| decided[i as usize].is_none())
+                .collect(),
             ..a.clone()
         })
         .collect();
@@ -103,8 +122,12 @@ fn has_known_subset(set: &[u32], seen: &HashMap<Vec<u32>, ()>) -> bool {
         return false;
     }
     (1..(1u32 << set.len()) - 1).any(|mask| {
-        let subset: Vec<u32> =
-            set.iter().enumerate().filter(|(k, _)| mask & (1 << k) != 0).map(|(_, &i)| i).collect();
+        let subset: Vec<u32> = set
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| mask & (1 << k) != 0)
+            .map(|(_, &i)| i)
+            .collect();
         seen.contains_key(&subset)
     })
 }
@@ -121,7 +144,10 @@ fn drop_dominated(program: &Program, queries: &[QueryTerm], decided: &mut [Optio
         for atom in &query.atoms {
             match atom.indexes[..] {
                 [i] if agreeing => singles[i as usize].push((q as u32, atom.cost)),
-                _ => atom.indexes.iter().for_each(|&i| eligible[i as usize] = false),
+                _ => atom
+                    .indexes
+                    .iter()
+                    .for_each(|&i| eligible[i as usize] = false),
             }
         }
     }
@@ -143,10 +169,14 @@ fn drop_dominated(program: &Program, queries: &[QueryTerm], decided: &mut [Optio
         }
     }
     let at = |list: &[(u32, f64)], key: u32| {
-        list.iter().filter(|(k, _)| *k == key).map(|(_, v)| v).fold(None, |s: Option<f64>, v| Some(s.unwrap_or(0.0) + v))
+        list.iter()
+            .filter(|(k, _)| *k == key)
+            .map(|(_, v)| v)
+            .fold(None, |s: Option<f64>, v| Some(s.unwrap_or(0.0) + v))
     };
     let no_more = |a: &[(u32, f64)], b: &[(u32, f64)]| {
-        a.iter().all(|&(k, _)| at(a, k).unwrap_or(0.0) <= at(b, k).unwrap_or(0.0))
+        a.iter()
+            .all(|&(k, _)| at(a, k).unwrap_or(0.0) <= at(b, k).unwrap_or(0.0))
     };
     let by_query: Vec<HashMap<u32, f64>> = {
         let mut m = vec![HashMap::new(); queries.len()];
@@ -189,7 +219,9 @@ fn drop_dominated(program: &Program, queries: &[QueryTerm], decided: &mut [Optio
 
 fn build(program: &Program, queries: Vec<QueryTerm>, decided: Vec<Option<bool>>) -> Reduced {
     let n = program.indexes.len();
-    let old: Vec<u32> = (0..n as u32).filter(|&i| decided[i as usize].is_none()).collect();
+    let old: Vec<u32> = (0..n as u32)
+        .filter(|&i| decided[i as usize].is_none())
+        .collect();
     let mut new = vec![u32::MAX; n];
     for (k, &o) in old.iter().enumerate() {
         new[o as usize] = k as u32;
@@ -198,11 +230,21 @@ fn build(program: &Program, queries: Vec<QueryTerm>, decided: Vec<Option<bool>>)
     let mut small = Program {
         constant: program.constant,
         query_scale: program.query_scale,
+        class_scale: program.class_scale,
         query_cap: program.query_cap,
-        indexes: old.iter().map(|&o| IndexTerm { linear: program.indexes[o as usize].linear, fix: Fix::Free }).collect(),
+        indexes: old
+            .iter()
+            .map(|&o| IndexTerm {
+                linear: program.indexes[o as usize].linear,
+                fix: Fix::Free,
+            })
+            .collect(),
         ..Program::default()
     };
-    small.constant += (0..n as u32).filter(|&i| fixed_in(i)).map(|i| program.indexes[i as usize].linear).sum::<f64>();
+    small.constant += (0..n as u32)
+        .filter(|&i| fixed_in(i))
+        .map(|i| program.indexes[i as usize].linear)
+        .sum::<f64>();
     for query in queries {
         let mut atoms = if decided.iter().all(Option::is_none) {
             query.atoms
@@ -223,14 +265,29 @@ fn build(program: &Program, queries: Vec<QueryTerm>, decided: Vec<Option<bool>>)
         small.queries.push(QueryTerm { atoms, ..query });
     }
     let kept = |terms: &[(u32, f64)]| -> Vec<(u32, f64)> {
-        terms.iter().filter(|(i, _)| new[*i as usize] != u32::MAX).map(|&(i, c)| (new[i as usize], c)).collect()
+        terms
+            .iter()
+            .filter(|(i, _)| new[*i as usize] != u32::MAX)
+            .map(|&(i, c)| (new[i as usize], c))
+            .collect()
     };
-    let taken = |terms: &[(u32, f64)]| terms.iter().filter(|(i, _)| fixed_in(*i)).map(|(_, c)| c).sum::<f64>();
+    let taken = |terms: &[(u32, f64)]| {
+        terms
+            .iter()
+            .filter(|(i, _)| fixed_in(*i))
+            .map(|(_, c)| c)
+            .sum::<f64>()
+    };
     small.classes = program
         .classes
         .iter()
         .map(|class| UpdateClass {
-            triggers: class.triggers.iter().filter(|i| new[**i as usize] != u32::MAX).map(|&i| new[i as usize]).collect(),
+            triggers: class
+                .triggers
+                .iter()
+                .filter(|i| new[**i as usize] != u32::MAX)
+                .map(|&i| new[i as usize])
+                .collect(),
             always: class.always || class.triggers.iter().any(|&i| fixed_in(i)),
             base: class.base + taken(&class.per_index),
             per_index: kept(&class.per_index),
@@ -245,5 +302,9 @@ fn build(program: &Program, queries: Vec<QueryTerm>, decided: Vec<Option<bool>>)
             at_most: limit.at_most - taken(&limit.terms),
         })
         .collect();
-    Reduced { program: small, old, decided }
+    Reduced {
+        program: small,
+        old,
+        decided,
+    }
 }

@@ -9,7 +9,8 @@
 //! "simple plant location problem with order" (P. Hanjoul, D. Peeters, EJOR 31, 1987):
 //! a chosen index can make a query worse, and the program knows.
 //!
-//! minimise  constant + Σ_i linear_i·x_i + query_scale·Σ_q w_q·cost(atom_q(x)) + Σ_u z_u·(base_u + Σ_j e_uj·x_j)
+//! minimise  constant + Σ_i linear_i·x_i + query_scale·Σ_q w_q·cost(atom_q(x))
+//!           + class_scale·Σ_u z_u·(base_u + Σ_j e_uj·x_j)
 //! where atom_q(x) is the first atom of q, by (rank, cost, position), inside {i : x_i},
 //! and z_u = 1 when any trigger of update class u is chosen, under [`Limit`]s,
 //! per-query ceilings and an optional cap on the weighted query cost.
@@ -55,7 +56,11 @@ impl Atom {
     pub fn new(mut indexes: Vec<u32>, cost: f64) -> Self {
         indexes.sort_unstable();
         indexes.dedup();
-        Self { indexes, rank: cost, cost }
+        Self {
+            indexes,
+            rank: cost,
+            cost,
+        }
     }
 }
 
@@ -101,6 +106,8 @@ pub struct Program {
     pub constant: f64,
     /// 1, or 0 where a goal does not count query cost.
     pub query_scale: f64,
+    /// 1, or 0 where a goal does not count update classes (limits always do).
+    pub class_scale: f64,
     /// Cap on Σ_q w_q·cost_q.
     pub query_cap: f64,
     /// Indexes by number.
@@ -118,6 +125,7 @@ impl Default for Program {
         Self {
             constant: 0.0,
             query_scale: 1.0,
+            class_scale: 1.0,
             query_cap: f64::INFINITY,
             indexes: Vec::new(),
             queries: Vec::new(),
@@ -177,36 +185,66 @@ impl Program {
         let known = |i: &u32| *i < n;
         for (i, t) in self.indexes.iter().enumerate() {
             if !t.linear.is_finite() {
-                return Err(Malformed(format!("index {i}: cost {} is not finite", t.linear)));
+                return Err(Malformed(format!(
+                    "index {i}: cost {} is not finite",
+                    t.linear
+                )));
             }
         }
         for (q, query) in self.queries.iter().enumerate() {
             if !(query.weight.is_finite() && query.weight >= 0.0) || query.ceiling.is_nan() {
-                return Err(Malformed(format!("query {q}: weight {} or ceiling {}", query.weight, query.ceiling)));
+                return Err(Malformed(format!(
+                    "query {q}: weight {} or ceiling {}",
+                    query.weight, query.ceiling
+                )));
             }
             if query.atoms.iter().filter(|a| a.indexes.is_empty()).count() != 1 {
-                return Err(Malformed(format!("query {q}: exactly one atom without indexes is needed")));
+                return Err(Malformed(format!(
+                    "query {q}: exactly one atom without indexes is needed"
+                )));
             }
             for atom in &query.atoms {
                 if !atom.cost.is_finite() || !atom.rank.is_finite() {
-                    return Err(Malformed(format!("query {q}: cost {} is not finite", atom.cost)));
+                    return Err(Malformed(format!(
+                        "query {q}: cost {} is not finite",
+                        atom.cost
+                    )));
                 }
-                if !atom.indexes.iter().all(known) || !atom.indexes.windows(2).all(|w| w[0] < w[1]) {
-                    return Err(Malformed(format!("query {q}: indexes {:?} unknown or not ascending", atom.indexes)));
+                if !atom.indexes.iter().all(known) || !atom.indexes.windows(2).all(|w| w[0] < w[1])
+                {
+                    return Err(Malformed(format!(
+                        "query {q}: indexes {:?} unknown or not ascending",
+                        atom.indexes
+                    )));
                 }
             }
         }
         for (u, class) in self.classes.iter().enumerate() {
-            let costs = class.per_index.iter().all(|(i, e)| known(i) && e.is_finite() && *e >= 0.0);
-            if !costs || !class.triggers.iter().all(known) || !(class.base.is_finite() && class.base >= 0.0) {
-                return Err(Malformed(format!("update class {u}: unknown index or negative cost")));
+            let costs = class
+                .per_index
+                .iter()
+                .all(|(i, e)| known(i) && e.is_finite() && *e >= 0.0);
+            let known_triggers = class.triggers.iter().all(known);
+            let usable = class.base.is_finite() && class.base >= 0.0;
+            if !(costs && known_triggers && usable) {
+                return Err(Malformed(format!(
+                    "update class {u}: unknown index or negative cost"
+                )));
             }
         }
         for (r, limit) in self.limits.iter().enumerate() {
-            let terms = limit.terms.iter().all(|(i, c)| known(i) && c.is_finite() && *c >= 0.0);
-            let classes = limit.classes.iter().all(|(u, s)| (*u as usize) < self.classes.len() && *s >= 0.0);
+            let terms = limit
+                .terms
+                .iter()
+                .all(|(i, c)| known(i) && c.is_finite() && *c >= 0.0);
+            let classes = limit
+                .classes
+                .iter()
+                .all(|(u, s)| (*u as usize) < self.classes.len() && *s >= 0.0);
             if !terms || !classes || limit.at_most.is_nan() {
-                return Err(Malformed(format!("limit {r}: unknown number or negative coefficient")));
+                return Err(Malformed(format!(
+                    "limit {r}: unknown number or negative coefficient"
+                )));
             }
         }
         Ok(())
@@ -233,19 +271,37 @@ impl Program {
         if !class.always && !class.triggers.iter().any(|&i| chosen[i as usize]) {
             return 0.0;
         }
-        class.base + class.per_index.iter().filter(|(i, _)| chosen[*i as usize]).map(|(_, e)| e).sum::<f64>()
+        class.base
+            + class
+                .per_index
+                .iter()
+                .filter(|(i, _)| chosen[*i as usize])
+                .map(|(_, e)| e)
+                .sum::<f64>()
     }
 
     /// Left-hand side of limit `r` under `chosen`.
     pub fn limit_use(&self, r: usize, chosen: &[bool]) -> f64 {
         let limit = &self.limits[r];
-        let linear: f64 = limit.terms.iter().filter(|(i, _)| chosen[*i as usize]).map(|(_, c)| c).sum();
-        linear + limit.classes.iter().map(|(u, s)| s * self.class_cost(*u as usize, chosen)).sum::<f64>()
+        let linear: f64 = limit
+            .terms
+            .iter()
+            .filter(|(i, _)| chosen[*i as usize])
+            .map(|(_, c)| c)
+            .sum();
+        linear
+            + limit
+                .classes
+                .iter()
+                .map(|(u, s)| s * self.class_cost(*u as usize, chosen))
+                .sum::<f64>()
     }
 
     /// Σ_q w_q·cost_q under `chosen`.
     pub fn query_cost(&self, chosen: &[bool]) -> f64 {
-        (0..self.queries.len()).map(|q| self.queries[q].weight * self.atom_taken(q, chosen).cost).sum()
+        (0..self.queries.len())
+            .map(|q| self.queries[q].weight * self.atom_taken(q, chosen).cost)
+            .sum()
     }
 
     /// The exact value of a choice, from scratch. The definition that everything faster
@@ -273,9 +329,22 @@ impl Program {
             violation += excess(cost, query.ceiling);
         }
         violation += excess(query_cost, self.query_cap);
-        let linear: f64 = self.indexes.iter().zip(chosen).filter(|(_, c)| **c).map(|(t, _)| t.linear).sum();
-        let classes: f64 = (0..self.classes.len()).map(|u| self.class_cost(u, chosen)).sum();
-        Score { violation, objective: self.constant + linear + self.query_scale * query_cost + classes }
+        let linear: f64 = self
+            .indexes
+            .iter()
+            .zip(chosen)
+            .filter(|(_, c)| **c)
+            .map(|(t, _)| t.linear)
+            .sum();
+        let classes: f64 = (0..self.classes.len())
+            .map(|u| self.class_cost(u, chosen))
+            .sum();
+        let objective =
+            self.constant + linear + self.query_scale * query_cost + self.class_scale * classes;
+        Score {
+            violation,
+            objective,
+        }
     }
 }
 

@@ -135,7 +135,10 @@ impl<'p> Layout<'p> {
 
     /// Bytes of the flat arrays (what bounds memory).
     pub fn bytes(&self) -> usize {
-        self.cost.len() * 16 + self.members.len() * 8 + self.limits_of.len() * 72 + self.first_use.len() * 4
+        self.cost.len() * 16
+            + self.members.len() * 8
+            + self.limits_of.len() * 72
+            + self.first_use.len() * 4
     }
 }
 
@@ -180,16 +183,29 @@ impl<'l, 'p> State<'l, 'p> {
         let layout = self.layout;
         let program = layout.program;
         self.missing = (0..layout.cost.len())
-            .map(|a| layout.members_of(a).iter().filter(|&&i| !self.chosen[i as usize]).count() as u32)
+            .map(|a| {
+                layout
+                    .members_of(a)
+                    .iter()
+                    .filter(|&&i| !self.chosen[i as usize])
+                    .count() as u32
+            })
             .collect();
         self.taken = (0..program.queries.len())
             .map(|q| {
-                layout.atoms_of(q).find(|&a| self.missing[a] == 0).expect("the empty atom is there") as u32
+                layout
+                    .atoms_of(q)
+                    .find(|&a| self.missing[a] == 0)
+                    .expect("the empty atom is there") as u32
             })
             .collect();
         self.linear = 0.0;
         self.fixed_violation = 0;
-        self.class_triggers = program.classes.iter().map(|c| u32::from(c.always)).collect();
+        self.class_triggers = program
+            .classes
+            .iter()
+            .map(|c| u32::from(c.always))
+            .collect();
         self.class_sum = vec![0.0; program.classes.len()];
         self.used = vec![0.0; program.limits.len()];
         for (i, term) in program.indexes.iter().enumerate() {
@@ -234,7 +250,11 @@ impl<'l, 'p> State<'l, 'p> {
     }
 
     fn class_cost(&self, u: usize) -> f64 {
-        if self.class_triggers[u] == 0 { 0.0 } else { self.layout.program.classes[u].base + self.class_sum[u] }
+        if self.class_triggers[u] == 0 {
+            0.0
+        } else {
+            self.layout.program.classes[u].base + self.class_sum[u]
+        }
     }
 
     fn class_total(&self) -> f64 {
@@ -254,7 +274,7 @@ impl<'l, 'p> State<'l, 'p> {
             objective: program.constant
                 + self.linear
                 + program.query_scale * self.query_cost
-                + self.class_total(),
+                + program.class_scale * self.class_total(),
         }
     }
 
@@ -280,7 +300,10 @@ impl<'l, 'p> State<'l, 'p> {
                     let next = (taken + 1..end).find(|&a| {
                         steps += 1;
                         self.missing[a as usize] == 0
-                            && layout.members_of(a as usize).binary_search(&(i as u32)).is_err()
+                            && layout
+                                .members_of(a as usize)
+                                .binary_search(&(i as u32))
+                                .is_err()
                     });
                     let next = next.expect("the empty atom comes last among the available");
                     visit(q as usize, taken as usize, next as usize);
@@ -312,7 +335,8 @@ impl<'l, 'p> State<'l, 'p> {
             let query = &program.queries[q];
             query_cost += query.weight * (layout.cost[new] - layout.cost[old]);
             if query.ceiling < f64::INFINITY {
-                ceiling += excess(layout.cost[new], query.ceiling) - excess(layout.cost[old], query.ceiling);
+                ceiling += excess(layout.cost[new], query.ceiling)
+                    - excess(layout.cost[old], query.ceiling);
             }
         });
         let adding = !self.chosen[i];
@@ -327,8 +351,11 @@ impl<'l, 'p> State<'l, 'p> {
             touched.dedup();
             for u in touched {
                 let uu = u as usize;
-                let own: f64 =
-                    layout.class_cost_of[i].iter().filter(|(v, _)| *v == u).map(|(_, e)| e).sum();
+                let own: f64 = layout.class_cost_of[i]
+                    .iter()
+                    .filter(|(v, _)| *v == u)
+                    .map(|(_, e)| e)
+                    .sum();
                 let triggers = i64::from(self.class_triggers[uu])
                     + if layout.triggers_of[i].contains(&u) {
                         if adding { 1 } else { -1 }
@@ -371,20 +398,32 @@ impl<'l, 'p> State<'l, 'p> {
         }
         steps += program.limits.len() as u64;
         for (r, limit) in program.limits.iter().enumerate() {
-            violation += excess(self.used[r] + self.limit_shift(i, r as u32, sign, &shifts), limit.at_most);
+            violation += excess(
+                self.used[r] + self.limit_shift(i, r as u32, sign, &shifts),
+                limit.at_most,
+            );
         }
         violation += excess(query_cost, program.query_cap);
         let objective = program.constant
             + linear
             + program.query_scale * query_cost
-            + self.class_total()
-            + class_change;
-        (Score { violation, objective }, steps)
+            + program.class_scale * (self.class_total() + class_change);
+        (
+            Score {
+                violation,
+                objective,
+            },
+            steps,
+        )
     }
 
     fn limit_shift(&self, i: usize, r: u32, sign: f64, shifts: &[(u32, f64)]) -> f64 {
         let layout = self.layout;
-        let own: f64 = layout.limits_of[i].iter().filter(|(l, _)| *l == r).map(|(_, c)| sign * c).sum();
+        let own: f64 = layout.limits_of[i]
+            .iter()
+            .filter(|(l, _)| *l == r)
+            .map(|(_, c)| sign * c)
+            .sum();
         own + shifts
             .iter()
             .map(|(u, change)| {
@@ -407,8 +446,8 @@ impl<'l, 'p> State<'l, 'p> {
             let query = &program.queries[q];
             self.query_cost += query.weight * (layout.cost[new] - layout.cost[old]);
             if query.ceiling < f64::INFINITY {
-                self.ceiling_excess +=
-                    excess(layout.cost[new], query.ceiling) - excess(layout.cost[old], query.ceiling);
+                self.ceiling_excess += excess(layout.cost[new], query.ceiling)
+                    - excess(layout.cost[old], query.ceiling);
             }
             self.taken[q] = new as u32;
         }
@@ -432,7 +471,11 @@ impl<'l, 'p> State<'l, 'p> {
         for u in touched {
             let uu = u as usize;
             let before = self.class_cost(uu);
-            let own: f64 = layout.class_cost_of[i].iter().filter(|(v, _)| *v == u).map(|(_, e)| e).sum();
+            let own: f64 = layout.class_cost_of[i]
+                .iter()
+                .filter(|(v, _)| *v == u)
+                .map(|(_, e)| e)
+                .sum();
             self.class_sum[uu] += sign * own;
             if layout.triggers_of[i].contains(&u) {
                 if adding {

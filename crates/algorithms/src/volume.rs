@@ -89,13 +89,13 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         for q in 0..program.queries.len() {
             let start = slot_index.len();
             for a in layout.atoms_of(q) {
-                for k in layout.first_member[a] as usize..layout.first_member[a + 1] as usize {
-                    let i = layout.members[k] as usize;
-                    if here[i] == u32::MAX {
-                        here[i] = slot_index.len() as u32;
-                        slot_index.push(i as u32);
+                let span = layout.first_member[a] as usize..layout.first_member[a + 1] as usize;
+                for (slot, &i) in slot[span.clone()].iter_mut().zip(&layout.members[span]) {
+                    if here[i as usize] == u32::MAX {
+                        here[i as usize] = slot_index.len() as u32;
+                        slot_index.push(i);
                     }
-                    slot[k] = here[i];
+                    *slot = here[i as usize];
                 }
             }
             for &i in &slot_index[start..] {
@@ -113,13 +113,20 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             }
             for &(j, e) in &class.per_index {
                 if class.always || triggers.binary_search(&j).is_ok() {
-                    own[j as usize] += e;
+                    own[j as usize] += program.class_scale * e;
                 } else if e > 0.0 {
-                    product.push((u as u32, j, e));
+                    product.push((u as u32, j, program.class_scale * e));
                 }
             }
         }
-        Self { layout, slot, slot_index, trigger, product, own }
+        Self {
+            layout,
+            slot,
+            slot_index,
+            trigger,
+            product,
+            own,
+        }
     }
 
     /// All multipliers zero.
@@ -147,7 +154,11 @@ impl<'l, 'p> Relaxation<'l, 'p> {
     ) -> Bound {
         let n = fix.len();
         let Some(active) = self.active(fix) else {
-            return Bound { value: f64::INFINITY, primal: vec![0.0; n], reduced: vec![0.0; n] };
+            return Bound {
+                value: f64::INFINITY,
+                primal: vec![0.0; n],
+                reduced: vec![0.0; n],
+            };
         };
         let work = (active.slots.len() + active.cost.len() + self.slot_index.len() + 4 * n) as u64;
         let mut best = self.evaluate(fix, &active, at);
@@ -156,11 +167,18 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         mark(&active, &best.picked, 1.0, &mut y);
         let mut query_cost = best.query_cost;
         let (mut theta, mut alpha, mut poor) = (1.0f64, 0.3f64, 0);
-        for round in 0..iterations {
-            if best.value >= target - tolerance || best.value == f64::INFINITY || !effort.spend(work) {
+        for _ in 0..iterations {
+            if best.value >= target - tolerance
+                || best.value == f64::INFINITY
+                || !effort.spend(work)
+            {
                 break;
             }
-            let goal = if target.is_finite() { target } else { best.value + 0.05 * best.value.abs() + 1.0 };
+            let goal = if target.is_finite() {
+                target
+            } else {
+                best.value + 0.05 * best.value.abs() + 1.0
+            };
             let direction = self.direction(fix, &x, &y, &z, query_cost);
             let norm = direction.norm(at);
             if norm < 1e-18 {
@@ -170,15 +188,23 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             let trial = self.moved(at, &direction, step);
             let next = self.evaluate(fix, &active, &trial);
             // The averages: what the multipliers converge to is a primal solution.
-            x.iter_mut().zip(&next.x).for_each(|(a, b)| *a += alpha * (b - *a));
-            z.iter_mut().zip(&next.z).for_each(|(a, b)| *a += alpha * (b - *a));
+            x.iter_mut()
+                .zip(&next.x)
+                .for_each(|(a, b)| *a += alpha * (b - *a));
+            z.iter_mut()
+                .zip(&next.z)
+                .for_each(|(a, b)| *a += alpha * (b - *a));
             y.iter_mut().for_each(|a| *a *= 1.0 - alpha);
             mark(&active, &next.picked, alpha, &mut y);
             query_cost += alpha * (next.query_cost - query_cost);
             if next.value > best.value {
                 let gain = next.value - best.value;
                 theta = (theta * 1.1).min(2.0);
-                poor = if gain > 1e-5 * goal.abs() { 0 } else { poor + 1 };
+                poor = if gain > 1e-5 * goal.abs() {
+                    0
+                } else {
+                    poor + 1
+                };
                 *at = trial;
                 best = next;
             } else {
@@ -192,19 +218,26 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                     break;
                 }
             }
-            let _ = round;
         }
-        Bound { value: best.value, primal: x, reduced: best.reduced }
+        Bound {
+            value: best.value,
+            primal: x,
+            reduced: best.reduced,
+        }
     }
 
     /// Per query the atoms that can still be taken, free members as slots.
     fn active(&self, fix: &[Fix]) -> Option<Active> {
         let layout = self.layout;
         let program = layout.program;
-        let mut active = Active { first: vec![0], cost: Vec::new(), first_slot: vec![0], slots: Vec::new() };
+        let mut active = Active {
+            first: vec![0],
+            cost: Vec::new(),
+            first_slot: vec![0],
+            slots: Vec::new(),
+        };
         for (q, query) in program.queries.iter().enumerate() {
             // The first atom in planner order that is surely available ends the list.
-            let mut last = f64::INFINITY;
             let from = active.cost.len();
             for a in layout.atoms_of(q) {
                 let members = layout.members_of(a);
@@ -222,15 +255,11 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                         }
                     }
                     active.first_slot.push(active.slots.len() as u32);
-                    if sure {
-                        last = cost;
-                    }
                 }
                 if sure {
                     break;
                 }
             }
-            let _ = last;
             if active.cost.len() == from {
                 return None;
             }
@@ -261,12 +290,21 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             query_cost += query.weight * active.cost[best.1 as usize];
             picked.push(best.1);
         }
-        let mut reduced: Vec<f64> = program.indexes.iter().zip(&self.own).map(|(t, o)| t.linear + o).collect();
+        let mut reduced: Vec<f64> = program
+            .indexes
+            .iter()
+            .zip(&self.own)
+            .map(|(t, o)| t.linear + o)
+            .collect();
         for (s, &i) in self.slot_index.iter().enumerate() {
             reduced[i as usize] -= at.query[s];
         }
         // Update classes.
-        let mut hot: Vec<f64> = program.classes.iter().map(|c| c.base).collect();
+        let mut hot: Vec<f64> = program
+            .classes
+            .iter()
+            .map(|c| program.class_scale * c.base)
+            .collect();
         for (k, &(u, i)) in self.trigger.iter().enumerate() {
             hot[u as usize] -= at.trigger[k];
             reduced[i as usize] += at.trigger[k];
@@ -317,7 +355,11 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             Some(limit) => {
                 let mut size = vec![0.0; n];
                 limit.terms.iter().for_each(|&(i, c)| size[i as usize] += c);
-                let room = limit.at_most - (0..n).filter(|&i| fix[i] == Fix::In).map(|i| size[i]).sum::<f64>();
+                let room = limit.at_most
+                    - (0..n)
+                        .filter(|&i| fix[i] == Fix::In)
+                        .map(|i| size[i])
+                        .sum::<f64>();
                 if room < -1e-9 * limit.at_most.abs().max(1.0) {
                     value = f64::INFINITY;
                 }
@@ -328,19 +370,47 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                 }
             }
         }
-        Evaluation { value, x, reduced, picked, z, query_cost }
+        Evaluation {
+            value,
+            x,
+            reduced,
+            picked,
+            z,
+            query_cost,
+        }
     }
 
-    fn direction(&self, fix: &[Fix], x: &[f64], y: &[f64], z: &[f64], query_cost: f64) -> Multipliers {
+    fn direction(
+        &self,
+        fix: &[Fix],
+        x: &[f64],
+        y: &[f64],
+        z: &[f64],
+        query_cost: f64,
+    ) -> Multipliers {
         let program = self.layout.program;
         let query = self
             .slot_index
             .iter()
             .enumerate()
-            .map(|(s, &i)| if fix[i as usize] == Fix::Free { y[s] - x[i as usize] } else { 0.0 })
+            .map(|(s, &i)| {
+                if fix[i as usize] == Fix::Free {
+                    y[s] - x[i as usize]
+                } else {
+                    0.0
+                }
+            })
             .collect();
-        let trigger = self.trigger.iter().map(|&(u, i)| x[i as usize] - z[u as usize]).collect();
-        let product = self.product.iter().map(|&(u, j, _)| z[u as usize] + x[j as usize] - 1.0).collect();
+        let trigger = self
+            .trigger
+            .iter()
+            .map(|&(u, i)| x[i as usize] - z[u as usize])
+            .collect();
+        let product = self
+            .product
+            .iter()
+            .map(|&(u, j, _)| z[u as usize] + x[j as usize] - 1.0)
+            .collect();
         let row = program
             .limits
             .iter()
@@ -358,11 +428,22 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         } else {
             (query_cost - program.query_cap) / program.query_cap.abs().max(1.0)
         };
-        Multipliers { query, trigger, product, row, cap }
+        Multipliers {
+            query,
+            trigger,
+            product,
+            row,
+            cap,
+        }
     }
 
     fn moved(&self, at: &Multipliers, direction: &Multipliers, step: f64) -> Multipliers {
-        let go = |a: &[f64], d: &[f64]| -> Vec<f64> { a.iter().zip(d).map(|(a, d)| (a + step * d).max(0.0)).collect() };
+        let go = |a: &[f64], d: &[f64]| -> Vec<f64> {
+            a.iter()
+                .zip(d)
+                .map(|(a, d)| (a + step * d).max(0.0))
+                .collect()
+        };
         let mut product = go(&at.product, &direction.product);
         for (p, &(_, _, e)) in product.iter_mut().zip(&self.product) {
             *p = p.min(e);
@@ -382,18 +463,29 @@ impl Multipliers {
     /// Squared length of the direction, leaving out components that projection would cancel.
     fn norm(&self, at: &Multipliers) -> f64 {
         let part = |d: &[f64], a: &[f64]| -> f64 {
-            d.iter().zip(a).map(|(d, a)| if *a <= 0.0 && *d < 0.0 { 0.0 } else { d * d }).sum()
+            d.iter()
+                .zip(a)
+                .map(|(d, a)| if *a <= 0.0 && *d < 0.0 { 0.0 } else { d * d })
+                .sum()
         };
         part(&self.query, &at.query)
             + part(&self.trigger, &at.trigger)
             + part(&self.product, &at.product)
             + part(&self.row, &at.row)
-            + if at.cap <= 0.0 && self.cap < 0.0 { 0.0 } else { self.cap * self.cap }
+            + if at.cap <= 0.0 && self.cap < 0.0 {
+                0.0
+            } else {
+                self.cap * self.cap
+            }
     }
 }
 
 fn row_scale(at_most: f64) -> f64 {
-    if at_most.is_finite() { at_most.abs().max(1e-9) } else { 1.0 }
+    if at_most.is_finite() {
+        at_most.abs().max(1e-9)
+    } else {
+        1.0
+    }
 }
 
 fn mark(active: &Active, picked: &[u32], amount: f64, y: &mut [f64]) {
@@ -407,7 +499,9 @@ fn mark(active: &Active, picked: &[u32], amount: f64, y: &mut [f64]) {
 /// Fills `x` with the continuous knapsack's optimum over the free items that pay; returns
 /// its value and the price of a unit of room.
 fn knapsack(fix: &[Fix], reduced: &[f64], size: &[f64], room: f64, x: &mut [f64]) -> (f64, f64) {
-    let mut items: Vec<usize> = (0..fix.len()).filter(|&i| fix[i] == Fix::Free && reduced[i] < 0.0).collect();
+    let mut items: Vec<usize> = (0..fix.len())
+        .filter(|&i| fix[i] == Fix::Free && reduced[i] < 0.0)
+        .collect();
     let total: f64 = items.iter().map(|&i| size[i]).sum();
     let mut value = 0.0;
     if total <= room {

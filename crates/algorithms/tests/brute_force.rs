@@ -13,7 +13,10 @@ use indexpilot_algorithms::volume::Relaxation;
 use proptest::prelude::*;
 
 fn exact() -> Goal {
-    Goal { gap: 0.0, ..Goal::default() }
+    Goal {
+        gap: 0.0,
+        ..Goal::default()
+    }
 }
 
 fn check_against_brute_force(seed: u64, most: u64) {
@@ -29,14 +32,21 @@ fn check_against_brute_force(seed: u64, most: u64) {
             found.score
         ),
         Some((best, chosen)) => {
-            assert!(found.score.feasible(), "seed {seed}: {chosen:?} is allowed, none was found");
+            assert!(
+                found.score.feasible(),
+                "seed {seed}: {chosen:?} is allowed, none was found"
+            );
             let slack = 1e-7 * best.abs().max(1.0);
             assert!(
                 (found.score.objective - best).abs() <= slack,
                 "seed {seed}: {} instead of {best} ({chosen:?})",
                 found.score.objective
             );
-            assert!(found.bound <= best + slack, "seed {seed}: bound {} above {best}", found.bound);
+            assert!(
+                found.bound <= best + slack,
+                "seed {seed}: bound {} above {best}",
+                found.bound
+            );
             assert!(found.gap() <= 1e-6, "seed {seed}: gap {}", found.gap());
         }
     }
@@ -125,7 +135,9 @@ fn the_random_programs_are_not_trivial() {
     let (mut feasible, mut mixed, mut greedy_misses, mut order_matters) = (0, 0, 0, 0);
     for seed in 0..400 {
         let program = random_program(seed, 9);
-        let Some((best, chosen)) = brute_force(&program) else { continue };
+        let Some((best, chosen)) = brute_force(&program) else {
+            continue;
+        };
         feasible += 1;
         mixed += usize::from(chosen.iter().any(|&c| c) && chosen.iter().any(|&c| !c));
         let layout = Layout::new(&program);
@@ -139,9 +151,17 @@ fn the_random_programs_are_not_trivial() {
         greedy_misses += usize::from(!reached);
         // With the planner's order ignored (the cheapest atom is taken) the answer differs.
         let mut agreeing = program.clone();
-        agreeing.queries.iter_mut().flat_map(|q| &mut q.atoms).for_each(|a| a.rank = a.cost);
-        order_matters += usize::from(brute_force(&agreeing).is_none_or(|(b, _)| (b - best).abs() > 1e-6 * best.abs()));
+        agreeing
+            .queries
+            .iter_mut()
+            .flat_map(|q| &mut q.atoms)
+            .for_each(|a| a.rank = a.cost);
+        order_matters += usize::from(
+            brute_force(&agreeing).is_none_or(|(b, _)| (b - best).abs() > 1e-6 * best.abs()),
+        );
     }
-    println!("of 400: {feasible} feasible, {mixed} mixed optima, greedy misses {greedy_misses}, order matters {order_matters}");
+    println!(
+        "of 400: {feasible} feasible, {mixed} mixed optima, greedy misses {greedy_misses}, order matters {order_matters}"
+    );
     assert!(feasible > 240 && mixed > 180 && greedy_misses > 10 && order_matters > 40);
 }

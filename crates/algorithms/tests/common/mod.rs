@@ -2,7 +2,9 @@
 //! force, and random programs.
 #![allow(dead_code)]
 
-use indexpilot_algorithms::program::{Atom, Fix, IndexTerm, Limit, Program, QueryTerm, UpdateClass};
+use indexpilot_algorithms::program::{
+    Atom, Fix, IndexTerm, Limit, Program, QueryTerm, UpdateClass,
+};
 use std::collections::HashMap;
 
 /// A published instance: sizes, and for each query its usable combinations.
@@ -54,27 +56,42 @@ pub fn parse_ampl(text: &str) -> Result<Published, String> {
             section = Section::None;
         } else if section == Section::Size {
             let mut words = line.split_whitespace();
-            let i: usize = words.next().and_then(|w| w.parse().ok()).ok_or_else(|| bad("index"))?;
-            let size: f64 = words.next().and_then(|w| w.parse().ok()).ok_or_else(|| bad("size"))?;
+            let i: usize = words
+                .next()
+                .and_then(|w| w.parse().ok())
+                .ok_or_else(|| bad("index"))?;
+            let size: f64 = words
+                .next()
+                .and_then(|w| w.parse().ok())
+                .ok_or_else(|| bad("size"))?;
             if i != sizes.len() + 1 {
                 return Err(bad("sizes are not in order"));
             }
             sizes.push(size);
         } else if section == Section::Costs {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [q, c, cost] = words[..] else { return Err(bad("cost line")) };
-            costs.entry(q.parse().map_err(|_| bad("query"))?).or_default().push((
-                c.parse().map_err(|_| bad("combination"))?,
-                cost.parse().map_err(|_| bad("cost"))?,
-            ));
+            let [q, c, cost] = words[..] else {
+                return Err(bad("cost line"));
+            };
+            costs
+                .entry(q.parse().map_err(|_| bad("query"))?)
+                .or_default()
+                .push((
+                    c.parse().map_err(|_| bad("combination"))?,
+                    cost.parse().map_err(|_| bad("cost"))?,
+                ));
         }
     }
     let mut queries = Vec::new();
     for q in wanted {
-        let list = costs.remove(&q).ok_or_else(|| format!("query {q} has no costs"))?;
+        let list = costs
+            .remove(&q)
+            .ok_or_else(|| format!("query {q} has no costs"))?;
         let mut atoms = Vec::new();
         for (c, cost) in list {
-            let members = combinations.get(&c).ok_or_else(|| format!("combination {c} is unknown"))?;
+            let members = combinations
+                .get(&c)
+                .ok_or_else(|| format!("combination {c} is unknown"))?;
             atoms.push(Atom::new(members.clone(), cost));
         }
         queries.push(atoms);
@@ -86,14 +103,30 @@ impl Published {
     /// The program under a storage budget in bytes.
     pub fn program(&self, budget: f64) -> Program {
         Program {
-            indexes: self.sizes.iter().map(|_| IndexTerm { linear: 0.0, fix: Fix::Free }).collect(),
+            indexes: self
+                .sizes
+                .iter()
+                .map(|_| IndexTerm {
+                    linear: 0.0,
+                    fix: Fix::Free,
+                })
+                .collect(),
             queries: self
                 .queries
                 .iter()
-                .map(|atoms| QueryTerm { weight: 1.0, ceiling: f64::INFINITY, atoms: atoms.clone() })
+                .map(|atoms| QueryTerm {
+                    weight: 1.0,
+                    ceiling: f64::INFINITY,
+                    atoms: atoms.clone(),
+                })
                 .collect(),
             limits: vec![Limit {
-                terms: self.sizes.iter().enumerate().map(|(i, s)| (i as u32, *s)).collect(),
+                terms: self
+                    .sizes
+                    .iter()
+                    .enumerate()
+                    .map(|(i, s)| (i as u32, *s))
+                    .collect(),
                 classes: Vec::new(),
                 at_most: budget,
             }],
@@ -164,7 +197,11 @@ pub fn random_program(seed: u64, most_indexes: u64) -> Program {
     let size: Vec<f64> = (0..n).map(|_| (1 + d.below(100)) as f64).collect();
     let indexes: Vec<IndexTerm> = (0..n)
         .map(|_| IndexTerm {
-            linear: if d.chance(0.1) { -20.0 * d.unit() } else { 30.0 * d.unit() },
+            linear: if d.chance(0.1) {
+                -20.0 * d.unit()
+            } else {
+                30.0 * d.unit()
+            },
             fix: match d.below(20) {
                 0 => Fix::In,
                 1 => Fix::Out,
@@ -189,8 +226,16 @@ pub fn random_program(seed: u64, most_indexes: u64) -> Program {
                     atoms.push(atom);
                 }
             }
-            let ceiling = if d.chance(0.12) { base * (0.8 + 0.6 * d.unit()) } else { f64::INFINITY };
-            QueryTerm { weight: 0.1 + 3.0 * d.unit(), ceiling, atoms }
+            let ceiling = if d.chance(0.12) {
+                base * (0.8 + 0.6 * d.unit())
+            } else {
+                f64::INFINITY
+            };
+            QueryTerm {
+                weight: 0.1 + 3.0 * d.unit(),
+                ceiling,
+                atoms,
+            }
         })
         .collect();
     let classes: Vec<UpdateClass> = (0..d.below(4))
@@ -207,14 +252,21 @@ pub fn random_program(seed: u64, most_indexes: u64) -> Program {
         .collect();
     let total: f64 = size.iter().sum();
     let mut limits = vec![Limit {
-        terms: size.iter().enumerate().map(|(i, s)| (i as u32, *s)).collect(),
+        terms: size
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (i as u32, *s))
+            .collect(),
         classes: Vec::new(),
         at_most: total * (0.1 + 0.9 * d.unit()),
     }];
     for t in 0..tables {
         if d.chance(0.5) {
             limits.push(Limit {
-                terms: (0..n as u32).filter(|&i| table[i as usize] == t).map(|i| (i, 1.0)).collect(),
+                terms: (0..n as u32)
+                    .filter(|&i| table[i as usize] == t)
+                    .map(|i| (i, 1.0))
+                    .collect(),
                 classes: Vec::new(),
                 at_most: d.below(4) as f64,
             });
@@ -227,6 +279,18 @@ pub fn random_program(seed: u64, most_indexes: u64) -> Program {
             at_most: 20.0 + 300.0 * d.unit(),
         });
     }
-    let query_cap = if d.chance(0.1) { 3000.0 * d.unit() } else { f64::INFINITY };
-    Program { constant: 100.0 * d.unit(), query_cap, indexes, queries, classes, limits, ..Program::default() }
+    let query_cap = if d.chance(0.1) {
+        3000.0 * d.unit()
+    } else {
+        f64::INFINITY
+    };
+    Program {
+        constant: 100.0 * d.unit(),
+        query_cap,
+        indexes,
+        queries,
+        classes,
+        limits,
+        ..Program::default()
+    }
 }

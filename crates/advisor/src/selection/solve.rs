@@ -1,0 +1,169 @@
+//! Solving: the program, the search, and what it means.
+
+use super::lower::{Lowered, lower};
+use super::problem::{Problem, Status};
+use super::why::{Decision, explain};
+use indexpilot_algorithms::branch_and_bound::{self, Found, Goal};
+use indexpilot_algorithms::effort::{Effort, Pulse, Stop};
+use indexpilot_algorithms::program::Malformed;
+
+/// When the search stops.
+#[derive(Clone, Copy, Debug)]
+pub struct SearchLimits {
+    /// Relative gap to be content with.
+    pub gap: f64,
+    /// Elementary steps (1–5 ns each): the repeatable limit. The time limit is the pulse's.
+    pub steps: u64,
+    /// Open nodes: the memory limit.
+    pub nodes: usize,
+}
+
+impl Default for SearchLimits {
+    fn default() -> Self {
+        // About five seconds; what is not proven by then hardly ever is soon after.
+        SearchLimits {
+            gap: 0.005,
+            steps: 2_000_000_000,
+            nodes: 20_000,
+        }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// Which options should exist.
+    pub chosen: Vec<bool>,
+    /// Milliseconds a day (statements, upkeep, lost heap-only updates, one-off prices
+    /// spread over the horizon) as things are.
+    pub before: f64,
+    /// The same for the choice.
+    pub after: f64,
+    /// No allowed choice is below this.
+    pub bound: f64,
+    /// (after − bound) / after; 0 means proven optimal, infinite that nothing is allowed.
+    pub gap: f64,
+    /// Why the search ended.
+    pub stop: Stop,
+    /// Branch and bound nodes.
+    pub nodes: u64,
+    /// Elementary steps.
+    pub steps: u64,
+    /// What was decided about each option, and why, in the order of the options.
+    pub why: Vec<Decision>,
+}
+
+/// What can go wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SelectionError {
+    /// The problem has no meaning.
+    Malformed(String),
+    /// The caller's pulse said cancel.
+    Cancelled,
+    /// No choice keeps the rules (the present state breaks one that no drop can mend).
+    NothingAllowed(String),
+}
+
+impl std::fmt::Display for SelectionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SelectionError::Malformed(what) => write!(f, "selection problem is malformed: {what}"),
+            SelectionError::Cancelled => f.write_str("cancelled"),
+            SelectionError::NothingAllowed(what) => {
+                write!(f, "no choice of indexes keeps the rules: {what}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SelectionError {}
+
+impl From<Malformed> for SelectionError {
+    fn from(m: Malformed) -> Self {
+        SelectionError::Malformed(m.0)
+    }
+}
+
+/// Chooses. `pulse` is asked at least every millisecond or so whether to go on.
+pub fn solve(
+    problem: &Problem,
+    limits: SearchLimits,
+    pulse: &mut dyn FnMut() -> Pulse,
+) -> Result<Solution, SelectionError> {
+    let lowered = lower(problem)?;
+    let current = problem.current();
+    let mut seeds = vec![current.clone()];
+    seeds.extend(problem.previous.clone());
+    let mut effort = Effort::new(limits.steps, pulse);
+    let goal = Goal {
+        gap: limits.gap,
+        nodes: limits.nodes,
+        ..Goal::default()
+    };
+    let found = branch_and_bound::solve(&lowered.program, &seeds, goal, &mut effort);
+    finish(problem, &lowered, found, &current)
+}
+
+fn finish(
+    problem: &Problem,
+    lowered: &Lowered,
+    found: Found,
+    current: &[bool],
+) -> Result<Solution, SelectionError> {
+    if found.stop == Stop::Cancelled {
+        return Err(SelectionError::Cancelled);
+    }
+    if !found.score.feasible() {
+        return Err(SelectionError::NothingAllowed(broken_rules(
+            lowered,
+            &found.chosen,
+        )));
+    }
+    let gap = found.gap();
+    let now = lowered.program.score(current);
+    let (mut chosen, mut after) = (found.chosen, found.score.objective);
+    // Not worth acting: stay as things are.
+    if now.feasible() && now.objective - after < problem.rules.min_saving_ms && chosen != current {
+        (chosen, after) = (current.to_vec(), now.objective);
+    }
+    let why = explain(problem, lowered, &chosen);
+    Ok(Solution {
+        chosen,
+        before: now.objective,
+        after,
+        bound: found.bound,
+        gap,
+        stop: found.stop,
+        nodes: found.nodes,
+        steps: found.steps,
+        why,
+    })
+}
+
+fn broken_rules(lowered: &Lowered, chosen: &[bool]) -> String {
+    let mut broken = Vec::new();
+    for (r, kind) in lowered.limits.iter().enumerate() {
+        let limit = &lowered.program.limits[r];
+        if lowered.program.limit_use(r, chosen) > limit.at_most * (1.0 + 1e-9) {
+            broken.push(format!("{kind:?}"));
+        }
+    }
+    for (q, query) in lowered.program.queries.iter().enumerate() {
+        if lowered.program.atom_taken(q, chosen).cost > query.ceiling * (1.0 + 1e-9) {
+            broken.push(format!("statement {q} would regress"));
+        }
+    }
+    broken.join(", ")
+}
+
+/// True where the choice changes nothing.
+pub fn changes_nothing(problem: &Problem, chosen: &[bool]) -> bool {
+    problem
+        .options
+        .iter()
+        .zip(chosen)
+        .all(|(o, &c)| match o.status {
+            Status::Candidate | Status::Banned { .. } => !c,
+            Status::Droppable { .. } | Status::Stays { .. } => c,
+        })
+}

@@ -1,0 +1,362 @@
+//! Why each option is chosen or not: one rule, in a sentence.
+
+use super::lower::{LimitKind, Lowered, group_cost};
+use super::problem::{Problem, Status};
+use indexpilot_algorithms::program::Score;
+use std::fmt::Write;
+
+/// What is to be done about an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Build it.
+    Create,
+    /// It exists and stays.
+    Keep,
+    /// It exists and goes.
+    Drop,
+    /// It does not exist and is not built.
+    Refuse,
+}
+
+/// The rule that decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// It saves more than it costs.
+    Pays,
+    /// It exists and costs less than dropping it.
+    WorthKeeping,
+    /// Something outside the problem decides (constraint, pinned, dwell time, ban, dismissal).
+    Decided(String),
+    /// No statement gets cheaper by `min_improvement`; the best share it reaches.
+    TooLittleImprovement(f64),
+    /// What is chosen already serves the same statements.
+    NothingLeftToGain,
+    /// Upkeep (and build) exceed the gain, milliseconds a day.
+    CostsMore {
+        /// What it would still save.
+        gain: f64,
+        /// What it would cost.
+        cost: f64,
+    },
+    /// It would lose heap-only updates whose price exceeds the gain.
+    LosesHot {
+        /// Updates a day.
+        updates: f64,
+        /// Indexes that each of them would have to touch.
+        indexes: u32,
+        /// What it would still save, milliseconds a day.
+        gain: f64,
+        /// What the lost updates cost, milliseconds a day.
+        cost: f64,
+    },
+    /// It does not fit a limit beside what pays more.
+    NoRoom(LimitKind),
+    /// It would make a statement worse than `max_regression` allows.
+    Regresses {
+        /// The statement's label.
+        statement: String,
+        /// Times its present cost.
+        factor: f64,
+    },
+    /// It would pay by a little, within the gap that the search was content with.
+    WithinGap,
+}
+
+/// What was decided about one option.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The option's number.
+    pub option: usize,
+    /// What to do.
+    pub action: Action,
+    /// Which rule decided.
+    pub reason: Reason,
+    /// The reason as a sentence.
+    pub sentence: String,
+    /// Statement time that it saves beside the rest of the choice (chosen) or would save
+    /// (not chosen), milliseconds a day.
+    pub saving_ms: f64,
+    /// Its upkeep, lost heap-only updates included, milliseconds a day.
+    pub write_ms: f64,
+    /// Statements that it makes cheaper: number and milliseconds a day, greatest first.
+    pub statements: Vec<(usize, f64)>,
+    /// Statements that it makes dearer (the planner falls for it): same form.
+    pub worsened: Vec<(usize, f64)>,
+}
+
+/// One decision for each option.
+pub fn explain(problem: &Problem, lowered: &Lowered, chosen: &[bool]) -> Vec<Decision> {
+    let mut uses: Vec<Vec<usize>> = vec![Vec::new(); problem.options.len()];
+    for (q, statement) in problem.statements.iter().enumerate() {
+        for atom in &statement.atoms {
+            for &o in &atom.options {
+                if uses[o].last() != Some(&q) {
+                    uses[o].push(q);
+                }
+            }
+        }
+    }
+    let now = lowered.program.score(chosen);
+    (0..problem.options.len())
+        .map(|o| decide(problem, lowered, chosen, &uses[o], now, o))
+        .collect()
+}
+
+fn decide(
+    problem: &Problem,
+    lowered: &Lowered,
+    chosen: &[bool],
+    uses: &[usize],
+    now: Score,
+    o: usize,
+) -> Decision {
+    let program = &lowered.program;
+    let (mut with, mut without) = (chosen.to_vec(), chosen.to_vec());
+    with[o] = true;
+    without[o] = false;
+    let (mut statements, mut worsened) = (Vec::new(), Vec::new());
+    let mut saving = 0.0;
+    let mut regressing: Option<(usize, f64)> = None;
+    for &q in uses {
+        let weight = problem.statements[q].weight;
+        let cost_with = program.atom_taken(q, &with).cost;
+        let gain = weight * (program.atom_taken(q, &without).cost - cost_with);
+        saving += gain;
+        if gain > 0.0 {
+            statements.push((q, gain));
+        } else if gain < 0.0 {
+            worsened.push((q, -gain));
+        }
+        let factor = cost_with / program.queries[q].ceiling.max(1e-300);
+        if factor > 1.0 + 1e-9 && regressing.is_none_or(|(_, f)| factor > f) {
+            regressing = Some((q, factor));
+        }
+    }
+    statements.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    worsened.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let hot: f64 = (0..problem.updates.len())
+        .map(|u| group_cost(problem, u, &with) - group_cost(problem, u, &without))
+        .sum();
+    let option = &problem.options[o];
+    let write = option.write_ms + hot;
+    let (action, reason) = match (&option.status, chosen[o]) {
+        (Status::Candidate | Status::Banned { .. }, true) => (Action::Create, Reason::Pays),
+        (Status::Stays { why }, _) => (Action::Keep, Reason::Decided(why.clone())),
+        (Status::Droppable { .. }, true) => (Action::Keep, Reason::WorthKeeping),
+        (Status::Banned { why }, false) => (Action::Refuse, Reason::Decided(why.clone())),
+        (Status::Droppable { .. }, false) => {
+            let reason = if saving <= 0.0 {
+                Reason::NothingLeftToGain
+            } else {
+                Reason::CostsMore {
+                    gain: saving,
+                    cost: write,
+                }
+            };
+            (Action::Drop, reason)
+        }
+        (Status::Candidate, false) => (
+            Action::Refuse,
+            refusal(
+                problem, lowered, &with, &without, now, o, saving, hot, regressing,
+            ),
+        ),
+    };
+    let mut decision = Decision {
+        option: o,
+        action,
+        reason,
+        sentence: String::new(),
+        saving_ms: saving,
+        write_ms: write,
+        statements,
+        worsened,
+    };
+    decision.sentence = sentence(problem, &decision);
+    decision
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one call; a struct would only rename the list"
+)]
+fn refusal(
+    problem: &Problem,
+    lowered: &Lowered,
+    with: &[bool],
+    without: &[bool],
+    now: Score,
+    o: usize,
+    saving: f64,
+    hot: f64,
+    regressing: Option<(usize, f64)>,
+) -> Reason {
+    if let Some(&share) = lowered.too_little.get(&o) {
+        return Reason::TooLittleImprovement(share);
+    }
+    if saving <= 0.0 && regressing.is_none() {
+        return Reason::NothingLeftToGain;
+    }
+    if let Some((q, factor)) = regressing {
+        let allowed = problem.statements[q]
+            .max_regression
+            .unwrap_or(problem.rules.max_regression);
+        return Reason::Regresses {
+            statement: problem.statements[q].label.clone(),
+            factor: factor * (1.0 + allowed),
+        };
+    }
+    let program = &lowered.program;
+    let own = program.indexes[o].linear;
+    if saving < own + hot {
+        if saving >= own && hot > 0.0 {
+            let lost = |g: &&super::problem::UpdateGroup| {
+                !g.already_lost
+                    && !g.triggers.iter().any(|&t| without[t])
+                    && g.triggers.contains(&o)
+            };
+            let updates: f64 = problem.updates.iter().filter(lost).map(|g| g.updates).sum();
+            let indexes = problem
+                .updates
+                .iter()
+                .filter(lost)
+                .map(|g| g.outside + g.per_option.iter().filter(|(k, _)| with[*k]).count() as u32)
+                .max()
+                .unwrap_or(0);
+            if updates > 0.0 {
+                return Reason::LosesHot {
+                    updates,
+                    indexes,
+                    gain: saving,
+                    cost: hot,
+                };
+            }
+        }
+        return Reason::CostsMore {
+            gain: saving,
+            cost: own + hot,
+        };
+    }
+    for (r, kind) in lowered.limits.iter().enumerate() {
+        let at_most = program.limits[r].at_most;
+        if program.limit_use(r, with) > at_most + Score::SLACK * at_most.abs() {
+            return Reason::NoRoom(kind.clone());
+        }
+    }
+    let _ = now;
+    Reason::WithinGap
+}
+
+fn sentence(problem: &Problem, d: &Decision) -> String {
+    let mut s = String::new();
+    let write = |s: &mut String| {
+        if d.write_ms > 0.0 {
+            let _ = write!(s, ", for {} a day of upkeep", duration(d.write_ms));
+        }
+    };
+    match &d.reason {
+        Reason::Pays | Reason::WorthKeeping => {
+            let _ = write!(
+                s,
+                "saves {} a day in {} statement(s)",
+                duration(d.saving_ms),
+                d.statements.len()
+            );
+            if let Some((q, ms)) = d.statements.first() {
+                let _ = write!(
+                    s,
+                    ", most in {} ({})",
+                    problem.statements[*q].label,
+                    duration(*ms)
+                );
+            }
+            write(&mut s);
+            if let Some((q, ms)) = d.worsened.first() {
+                let _ = write!(
+                    s,
+                    "; {} gets dearer by {} a day",
+                    problem.statements[*q].label,
+                    duration(*ms)
+                );
+            }
+        }
+        Reason::Decided(why) => s.push_str(why),
+        Reason::TooLittleImprovement(share) => {
+            let _ = write!(
+                s,
+                "makes no statement cheaper by {:.0} % (min_improvement); the best is {:.1} %",
+                100.0 * problem.rules.min_improvement,
+                100.0 * share.max(0.0)
+            );
+        }
+        Reason::NothingLeftToGain => match d.action {
+            Action::Drop => {
+                s.push_str("no statement needs it beside the other indexes");
+                write(&mut s);
+            }
+            _ => s.push_str("adds nothing beside the indexes that exist or are chosen"),
+        },
+        Reason::CostsMore { gain, cost } => {
+            let _ = write!(
+                s,
+                "saves {} a day and costs {} (upkeep, and the build or drop spread over {} days)",
+                duration(*gain),
+                duration(*cost),
+                problem.rules.horizon_days
+            );
+        }
+        Reason::LosesHot {
+            updates,
+            indexes,
+            gain,
+            cost,
+        } => {
+            let _ = write!(
+                s,
+                "would turn {updates:.0} HOT updates a day into non-HOT, charging {indexes} index(es) each time: {} a day against a saving of {}",
+                duration(*cost),
+                duration(*gain)
+            );
+        }
+        Reason::NoRoom(kind) => match kind {
+            LimitKind::Storage => {
+                s.push_str("does not fit storage_budget beside what pays more for its size")
+            }
+            LimitKind::Count(table, most) => {
+                let _ = write!(
+                    s,
+                    "{table} would have more than {most} indexes (max_indexes_per_table); others pay more"
+                );
+            }
+            LimitKind::Write(table, share) => {
+                let _ = write!(
+                    s,
+                    "writes to {table} would get dearer by more than {:.0} % (max_write_overhead)",
+                    100.0 * share
+                );
+            }
+        },
+        Reason::Regresses { statement, factor } => {
+            let _ = write!(
+                s,
+                "the planner would use it for {statement}, which gets {factor:.2} times as dear (max_regression)"
+            );
+        }
+        Reason::WithinGap => s.push_str("would add less than the search's gap; not worth a build"),
+    }
+    s
+}
+
+/// Milliseconds for people.
+pub fn duration(ms: f64) -> String {
+    let a = ms.abs();
+    if a < 1_000.0 {
+        format!("{ms:.0} ms")
+    } else if a < 120_000.0 {
+        format!("{:.1} s", ms / 1_000.0)
+    } else if a < 7_200_000.0 {
+        format!("{:.1} min", ms / 60_000.0)
+    } else {
+        format!("{:.1} h", ms / 3_600_000.0)
+    }
+}
