@@ -12,6 +12,7 @@ mod api;
 mod config;
 mod pg;
 mod store;
+mod worker;
 
 pgrx::pg_module_magic!(name, version);
 
@@ -20,4 +21,11 @@ pgrx::pg_module_magic!(name, version);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     config::define();
+    worker::register(worker::Duties {
+        unsaved: |_| false,
+        flush: || {},
+        analyze: || {},
+        work: || false,
+        tidy: || {},
+    });
 }

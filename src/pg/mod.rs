@@ -4,5 +4,11 @@
 //! what it needs from above comes as callbacks and ports.
 #![allow(unsafe_code)]
 
+pub mod clock;
+pub mod compat;
+pub mod database_ddl;
 pub mod guc;
+pub mod locks;
 pub mod spi;
+pub mod transaction;
+pub mod worker_entry;

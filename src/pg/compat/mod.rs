@@ -1,0 +1,5 @@
+//! Everything that differs between the supported major versions (15 to 18), and functions of
+//! the server that pgrx declares for none of them.
+
+pub mod ownership;
+pub mod signals;

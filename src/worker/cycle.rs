@@ -1,0 +1,179 @@
+//! What a worker does while it is connected: save counters, take jobs, analyse, tidy, and
+//! leave when there has been nothing to do for a while.
+
+use super::{DUTIES, Duties};
+use crate::config;
+use crate::pg::clock;
+use crate::pg::spi;
+use crate::pg::transaction::{self, ServerError};
+use crate::pg::worker_entry::board::{Presence, Request, Slot};
+use crate::pg::worker_entry::{self, own_slot, report_activity};
+use pgrx::prelude::*;
+use std::time::Duration;
+
+/// A worker that did nothing for this long leaves, so that an idle database has no
+/// connection of ours. Starting one costs a few milliseconds of CPU.
+const IDLE_EXIT_SECONDS: i64 = 30;
+/// Seconds between two runs of the tidying.
+const TIDY_EVERY: i64 = 3_600;
+/// Longest pause after failures in a row, seconds.
+const LONGEST_PAUSE: i64 = 300;
+
+struct Cycle {
+    slot: &'static Slot,
+    duties: &'static Duties,
+    /// pg_db_role_setting as it was when this process connected.
+    settings: String,
+    busy_at: i64,
+    flushed_at: i64,
+    tidied_at: i64,
+    failures: u32,
+    not_before: i64,
+}
+
+/// Runs until there is nothing to do, the extension is gone, or somebody asks for the end.
+pub(super) fn run() {
+    let (Some(slot), Some(duties)) = (own_slot(), DUTIES.get()) else {
+        return;
+    };
+    match transaction::run(|| spi::our_relation(c"mutation_log").is_some()) {
+        Ok(true) => slot.set_presence(Presence::Present),
+        Ok(false) => {
+            slot.set_presence(Presence::Absent);
+            slot.hold_until(0);
+            return;
+        }
+        Err(error) => {
+            pgrx::log!("indexpilot worker could not look for the extension: {error}");
+            return;
+        }
+    }
+    let Ok(settings) = transaction::run(database_settings) else {
+        return;
+    };
+    let now = clock::now();
+    let mut cycle = Cycle {
+        slot,
+        duties,
+        settings,
+        busy_at: now,
+        flushed_at: 0,
+        tidied_at: now,
+        failures: 0,
+        not_before: 0,
+    };
+    while cycle.turn() {
+        report_activity(None);
+        let pause = config::current().flush_interval.clamp(1, 5);
+        let _ = worker_entry::wait(Duration::from_secs(u64::from(pause)));
+    }
+    slot.hold_until(0);
+}
+
+/// Settings of this database for `indexpilot.*` and others, as text: ALTER DATABASE … SET
+/// never reaches a connected process, so when this changes the worker ends and the next one
+/// starts with the new values.
+fn database_settings() -> String {
+    Spi::get_one::<String>(
+        "SELECT coalesce(string_agg(s.setdatabase::text || s.setconfig::text, ' '
+             ORDER BY s.setdatabase), '')
+         FROM pg_db_role_setting AS s, pg_database AS d
+         WHERE d.datname = current_database()
+           AND s.setdatabase IN (0, d.oid)
+           AND s.setrole IN (0, 10)",
+    )
+    .ok()
+    .flatten()
+    .unwrap_or_default()
+}
+
+impl Cycle {
+    /// One turn; false when the worker is to end.
+    fn turn(&mut self) -> bool {
+        if self.slot.take(Request::Stop) || !config::current().enabled {
+            return false;
+        }
+        let now = clock::now();
+        if now < self.not_before {
+            return true;
+        }
+        match transaction::run(|| {
+            (
+                spi::our_relation(c"mutation_log").is_some(),
+                database_settings(),
+            )
+        }) {
+            Ok((false, _)) => {
+                self.slot.set_presence(Presence::Absent);
+                return false;
+            }
+            Ok((true, settings)) if settings != self.settings => return false,
+            Ok(_) => {}
+            Err(error) => {
+                self.failed("read its settings", &error);
+                return true;
+            }
+        }
+        match self.duties_in_order(now) {
+            Ok(true) => {
+                self.busy_at = clock::now();
+                self.failures = 0;
+            }
+            Ok(false) => self.failures = 0,
+            Err((what, error)) => self.failed(what, &error),
+        }
+        !self.slot.take(Request::Stop)
+            && clock::now() - self.busy_at < IDLE_EXIT_SECONDS * 1_000_000
+    }
+
+    /// Whatever is due. True when something was done.
+    fn duties_in_order(&mut self, now: i64) -> Result<bool, (&'static str, ServerError)> {
+        let config = config::current();
+        let mut busy = false;
+        let flush_due = now - self.flushed_at >= i64::from(config.flush_interval) * 1_000_000;
+        let analysis_due = self.slot.asked(Request::Analyze) || self.slot.analysis_due() <= now;
+        if self.slot.take(Request::Flush)
+            || ((flush_due || analysis_due) && (self.duties.unsaved)(spi::database().to_u32()))
+        {
+            report_activity(Some("indexpilot: saving statistics"));
+            transaction::run(self.duties.flush).map_err(|error| ("save statistics", error))?;
+            self.flushed_at = clock::now();
+            busy = true;
+        }
+        if analysis_due {
+            self.slot.take(Request::Analyze);
+            report_activity(Some("indexpilot: analysing"));
+            let result = transaction::attempt(self.duties.analyze);
+            // Also after a failure: whoever waits for the analysis must not wait for ever,
+            // and a failing one must not run all the time.
+            self.slot
+                .set_analysis_due(clock::now() + i64::from(config.analysis_interval) * 1_000_000);
+            self.slot.analysis_finished();
+            result.map_err(|error| ("analyse", error))?;
+            busy = true;
+        }
+        self.slot.take(Request::Jobs);
+        while !self.slot.asked(Request::Stop)
+            && transaction::attempt(self.duties.work).map_err(|error| ("run a job", error))?
+        {
+            busy = true;
+            worker_entry::reread_configuration();
+        }
+        if now - self.tidied_at >= TIDY_EVERY * 1_000_000 {
+            report_activity(Some("indexpilot: tidying up"));
+            self.tidied_at = now;
+            transaction::run(self.duties.tidy).map_err(|error| ("tidy up", error))?;
+        }
+        Ok(busy)
+    }
+
+    /// Says it once, and pauses longer after each failure in a row.
+    fn failed(&mut self, what: &str, error: &ServerError) {
+        self.failures += 1;
+        if self.failures.is_power_of_two() {
+            pgrx::warning!("indexpilot worker could not {what}: {error}");
+        }
+        let pause = (5_i64 << self.failures.min(6)).min(LONGEST_PAUSE);
+        self.not_before = clock::now() + pause * 1_000_000;
+    }
+}

@@ -1,0 +1,69 @@
+//! The launcher and the per-database workers: when which of them runs, and what a worker
+//! does in which order. See `README.md` beside this file for the state machines.
+//!
+//! What a worker does for other rooms comes as [`Duties`], so that this room knows neither
+//! capture nor the advisor.
+
+mod cycle;
+mod launcher;
+
+use crate::pg::spi;
+use crate::pg::worker_entry::{self, Bodies, board};
+use std::sync::OnceLock;
+
+pub use board::Request;
+
+/// What other rooms want done in the worker. All callbacks run as the bootstrap superuser
+/// with `search_path = pg_catalog, pg_temp`.
+#[derive(Clone, Copy)]
+pub struct Duties {
+    /// Whether shared memory holds counters of this database that are not saved yet.
+    /// Asked in the launcher too, which has no database: shared memory only.
+    pub unsaved: fn(database: u32) -> bool,
+    /// Saves the counters. Called in a transaction of its own.
+    pub flush: fn(),
+    /// Runs an analysis and leaves recommendations. Called outside a transaction: it opens
+    /// short ones with `pg::transaction::run`, because planning keeps locks until commit.
+    pub analyze: fn(),
+    /// Takes one job and runs it to its next state, outside a transaction. True when there
+    /// was one.
+    pub work: fn() -> bool,
+    /// Removes what is older than the retention, and other rare tidying. Called in a
+    /// transaction of its own, about once an hour.
+    pub tidy: fn(),
+}
+
+static DUTIES: OnceLock<Duties> = OnceLock::new();
+
+/// Registers launcher and workers. From `_PG_init`, after the settings were defined.
+pub fn register(duties: Duties) {
+    if DUTIES.set(duties).is_ok() {
+        worker_entry::register(Bodies {
+            launcher: launcher::run,
+            worker: cycle::run,
+        });
+        crate::pg::database_ddl::install();
+    }
+}
+
+/// Asks the worker of this database for something once the present transaction commits.
+pub fn ask_at_commit(request: Request) {
+    worker_entry::ask_at_commit(request);
+}
+
+/// Asks the worker of this database for something now. False where the library is not
+/// preloaded.
+pub fn ask(request: Request) -> bool {
+    worker_entry::ask(spi::database(), request)
+}
+
+/// Analyses that the worker of this database has finished since the server started: whoever
+/// asks for one waits until this grows.
+pub fn analyses_finished() -> u64 {
+    worker_entry::own_slot().map_or(0, board::Slot::analyses)
+}
+
+/// Whether a launcher is there.
+pub fn launcher_is_running() -> bool {
+    board::board().is_some_and(|board| board.launcher() != 0)
+}
