@@ -28,4 +28,5 @@ pub extern "C-unwind" fn _PG_init() {
         work: || false,
         tidy: || {},
     });
+    pg::whatif::install();
 }

@@ -20,3 +20,8 @@ extension_sql_file!(
     name = "functions_lineage",
     requires = ["tables_mutation_log"]
 );
+extension_sql_file!(
+    "../sql/functions/what_if.sql",
+    name = "functions_what_if",
+    requires = ["schema_guard"]
+);

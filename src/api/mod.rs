@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 mod lineage;
+mod what_if;
 
 /// Version of the loaded library.
 #[pg_extern(sql = false)]

@@ -2,4 +2,5 @@
 //! the server that pgrx declares for none of them.
 
 pub mod ownership;
+pub mod planner;
 pub mod signals;

@@ -1,0 +1,121 @@
+//! Planner-side differences: permission checks of a planned statement, fields of
+//! `IndexOptInfo`, and functions without a declaration in pgrx.
+
+use crate::pg::nodes::length;
+use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use std::ffi::CStr;
+
+mod raw {
+    use pgrx::pg_sys;
+
+    unsafe extern "C-unwind" {
+        pub fn transformIndexStmt(
+            relid: pg_sys::Oid,
+            stmt: *mut pg_sys::IndexStmt,
+            query_string: *const std::ffi::c_char,
+        ) -> *mut pg_sys::IndexStmt;
+
+        pub fn find_all_inheritors(
+            parent: pg_sys::Oid,
+            lockmode: pg_sys::LOCKMODE,
+            numparents: *mut *mut pg_sys::List,
+        ) -> *mut pg_sys::List;
+    }
+}
+
+/// parser/parse_utilcmd.h: parse analysis of an index statement's expressions.
+///
+/// # Safety
+/// `stmt` is a raw index statement over `relation`, which the caller has locked.
+pub unsafe fn transform_index_stmt(
+    relation: pg_sys::Oid,
+    stmt: *mut pg_sys::IndexStmt,
+    source: &CStr,
+) -> *mut pg_sys::IndexStmt {
+    // SAFETY: the caller's promise; the guard turns an error into an unwinding.
+    unsafe { pg_guard_ffi_boundary(|| raw::transformIndexStmt(relation, stmt, source.as_ptr())) }
+}
+
+/// catalog/pg_inherits.h: the relation and all its descendants, locked with `mode`.
+///
+/// # Safety
+/// Within a transaction.
+pub unsafe fn descendants(relation: pg_sys::Oid, mode: pg_sys::LOCKMODE) -> Vec<pg_sys::Oid> {
+    // SAFETY: the result is a list of OIDs in the current context.
+    unsafe {
+        let list = pg_guard_ffi_boundary(|| {
+            raw::find_all_inheritors(relation, mode, std::ptr::null_mut())
+        });
+        (0..length(list))
+            .map(|position| (*(*list).elements.add(position)).oid_value)
+            .collect()
+    }
+}
+
+/// Raises the error that the executor would raise when the present user may not run `stmt`
+/// (execMain.c, InitPlan).
+///
+/// # Safety
+/// `stmt` is a planned statement of this process.
+pub unsafe fn check_permissions(stmt: *mut pg_sys::PlannedStmt) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        pg_sys::ExecCheckRTPerms((*stmt).rtable, true);
+        #[cfg(not(feature = "pg15"))]
+        pg_sys::ExecCheckPermissions((*stmt).rtable, (*stmt).permInfos, true);
+    }
+}
+
+/// Sets the cost estimator of an index to its access method's.
+///
+/// # Safety
+/// Both point to live structures.
+pub unsafe fn set_cost_estimate(
+    index: *mut pg_sys::IndexOptInfo,
+    estimate: pg_sys::amcostestimate_function,
+) {
+    // SAFETY: the caller's promise; in 15 the field is declared without arguments but
+    // holds the same pointer (pathnodes.h: "rather than include amapi.h here").
+    unsafe {
+        #[cfg(feature = "pg15")]
+        {
+            (*index).amcostestimate = std::mem::transmute::<
+                pg_sys::amcostestimate_function,
+                Option<unsafe extern "C-unwind" fn()>,
+            >(estimate);
+        }
+        #[cfg(not(feature = "pg15"))]
+        {
+            (*index).amcostestimate = estimate;
+        }
+    }
+}
+
+/// The attribute `number` (from 1) of a tuple descriptor.
+///
+/// # Safety
+/// `desc` is alive and has that many attributes.
+pub unsafe fn attribute(
+    desc: pg_sys::TupleDesc,
+    number: i16,
+) -> *const pg_sys::FormData_pg_attribute {
+    let position = (number - 1) as usize;
+    // SAFETY: the caller's promise. In 18 the full attributes stand behind the compact ones
+    // (tupdesc.h, TupleDescAttr).
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        {
+            (*desc).attrs.as_ptr().add(position)
+        }
+        #[cfg(feature = "pg18")]
+        {
+            let compact = (*desc).compact_attrs.as_ptr();
+            compact
+                .add((*desc).natts as usize)
+                .cast::<pg_sys::FormData_pg_attribute>()
+                .add(position)
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Reading plans from the tree that the planner made, never from EXPLAIN's text.
+//!
+//! Unknown nodes (custom scans, what later versions add) are opaque but counted: reading
+//! never fails and never follows a pointer it does not know.
+
+mod fingerprint;
+mod reading;
+
+pub use fingerprint::fingerprint;
+pub use reading::{Access, AccessPath, JoinKind, NestedScan, Reading, read};

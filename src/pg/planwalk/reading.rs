@@ -1,0 +1,306 @@
+//! What a plan does: its cost, which indexes it uses how, and the traits that tell where the
+//! cost model is known to err.
+
+use crate::pg::nodes::{items, tag};
+use indexpilot_model::Oid;
+use pgrx::pg_sys::{self, NodeTag};
+
+/// How a relation is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AccessPath {
+    /// Sequential scan.
+    Sequential,
+    /// Index scan.
+    Index,
+    /// Index-only scan.
+    IndexOnly,
+    /// Bitmap index scan, perhaps combined with others.
+    Bitmap,
+    /// TID, sample, foreign and other scans.
+    Other,
+}
+
+/// One scan of one relation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Access {
+    /// The relation.
+    pub relation: Oid,
+    /// How.
+    pub path: AccessPath,
+    /// The index (real or hypothetical), 0 without.
+    pub index: Oid,
+    /// Estimated rows of one execution.
+    pub rows: f64,
+}
+
+/// How two inputs are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum JoinKind {
+    /// Nested loop.
+    NestedLoop,
+    /// Merge join.
+    Merge,
+    /// Hash join.
+    Hash,
+}
+
+/// An index scan on the inner side of a nested loop.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NestedScan {
+    /// The index (real or hypothetical).
+    pub index: Oid,
+    /// Estimated number of times it runs.
+    pub loops: f64,
+    /// Estimated rows of one run.
+    pub rows: f64,
+    /// No heap access.
+    pub index_only: bool,
+}
+
+/// A plan, read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Total cost of the top node, planner cost units.
+    pub cost: f64,
+    /// Estimated rows returned.
+    pub rows: f64,
+    /// All scans, in plan order.
+    pub accesses: Vec<Access>,
+    /// All joins, in plan order.
+    pub joins: Vec<JoinKind>,
+    /// Index scans repeated by nested loops.
+    pub nested: Vec<NestedScan>,
+    /// A Limit node.
+    pub limit: bool,
+    /// A semi- or anti-join.
+    pub semi_join: bool,
+    /// SubPlans or InitPlans.
+    pub subplan: bool,
+    /// Gather or Gather Merge.
+    pub parallel: bool,
+    /// A Sort or Incremental Sort.
+    pub sort: bool,
+    /// Nodes of kinds that are not known here.
+    pub opaque: u32,
+}
+
+impl Reading {
+    /// The indexes used, each once, ascending.
+    pub fn indexes(&self) -> Vec<Oid> {
+        let mut used: Vec<Oid> = self
+            .accesses
+            .iter()
+            .map(|access| access.index)
+            .filter(|index| *index != 0)
+            .collect();
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+}
+
+/// Reads a planned statement.
+///
+/// # Safety
+/// `stmt` is a planned statement of this process; it is not changed.
+pub unsafe fn read(stmt: *const pg_sys::PlannedStmt) -> Reading {
+    // SAFETY: a planned statement's tree is complete; `subplans` holds plans, some null.
+    unsafe {
+        let mut walk = Walk {
+            stmt,
+            reading: Reading::default(),
+        };
+        let top = (*stmt).planTree;
+        if !top.is_null() {
+            walk.reading.cost = (*top).total_cost;
+            walk.reading.rows = (*top).plan_rows;
+        }
+        walk.plan(top, 1.0, false);
+        for subplan in items::<pg_sys::Plan>((*stmt).subplans) {
+            if !subplan.is_null() {
+                walk.reading.subplan = true;
+                walk.plan(subplan, 1.0, false);
+            }
+        }
+        walk.reading
+    }
+}
+
+struct Walk {
+    stmt: *const pg_sys::PlannedStmt,
+    reading: Reading,
+}
+
+impl Walk {
+    /// The relation behind a scan's range-table index.
+    unsafe fn relation(&self, scanrelid: pg_sys::Index) -> Oid {
+        // SAFETY: the range table of a planned statement is flat; indexes start at 1.
+        unsafe {
+            if scanrelid == 0 {
+                return 0;
+            }
+            items::<pg_sys::RangeTblEntry>((*self.stmt).rtable)
+                .nth(scanrelid as usize - 1)
+                .map_or(0, |entry| {
+                    if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION {
+                        (*entry).relid.to_u32()
+                    } else {
+                        0
+                    }
+                })
+        }
+    }
+
+    /// `loops`: how often this node runs; `nested`: below the inner side of a nested loop.
+    unsafe fn plan(&mut self, plan: *mut pg_sys::Plan, loops: f64, nested: bool) {
+        if plan.is_null() {
+            return;
+        }
+        // SAFETY: each cast follows the tag; all structs begin with Plan (plannodes.h).
+        unsafe {
+            let rows = (*plan).plan_rows;
+            let mut index_scan = |walk: &mut Self, index: pg_sys::Oid, path: AccessPath| {
+                let scan = plan.cast::<pg_sys::Scan>();
+                let relation = walk.relation((*scan).scanrelid);
+                walk.reading.accesses.push(Access {
+                    relation,
+                    path,
+                    index: index.to_u32(),
+                    rows,
+                });
+                if nested {
+                    walk.reading.nested.push(NestedScan {
+                        index: index.to_u32(),
+                        loops,
+                        rows,
+                        index_only: path == AccessPath::IndexOnly,
+                    });
+                }
+            };
+            match tag(plan) {
+                NodeTag::T_IndexScan => {
+                    let index = (*plan.cast::<pg_sys::IndexScan>()).indexid;
+                    index_scan(self, index, AccessPath::Index);
+                }
+                NodeTag::T_IndexOnlyScan => {
+                    let index = (*plan.cast::<pg_sys::IndexOnlyScan>()).indexid;
+                    index_scan(self, index, AccessPath::IndexOnly);
+                }
+                NodeTag::T_BitmapIndexScan => {
+                    let index = (*plan.cast::<pg_sys::BitmapIndexScan>()).indexid;
+                    index_scan(self, index, AccessPath::Bitmap);
+                }
+                // Its relation is counted at the bitmap index scans below.
+                NodeTag::T_BitmapHeapScan => {}
+                NodeTag::T_SeqScan => self.scan(plan, AccessPath::Sequential),
+                NodeTag::T_SampleScan
+                | NodeTag::T_TidScan
+                | NodeTag::T_TidRangeScan
+                | NodeTag::T_ForeignScan => self.scan(plan, AccessPath::Other),
+                NodeTag::T_BitmapAnd => {
+                    let list = (*plan.cast::<pg_sys::BitmapAnd>()).bitmapplans;
+                    self.children(list, loops, nested);
+                }
+                NodeTag::T_BitmapOr => {
+                    let list = (*plan.cast::<pg_sys::BitmapOr>()).bitmapplans;
+                    self.children(list, loops, nested);
+                }
+                NodeTag::T_Append => {
+                    let list = (*plan.cast::<pg_sys::Append>()).appendplans;
+                    self.children(list, loops, nested);
+                }
+                NodeTag::T_MergeAppend => {
+                    let list = (*plan.cast::<pg_sys::MergeAppend>()).mergeplans;
+                    self.children(list, loops, nested);
+                }
+                NodeTag::T_SubqueryScan => {
+                    let child = (*plan.cast::<pg_sys::SubqueryScan>()).subplan;
+                    self.plan(child, loops, nested);
+                }
+                NodeTag::T_CustomScan => {
+                    self.reading.opaque += 1;
+                    self.scan(plan, AccessPath::Other);
+                    let list = (*plan.cast::<pg_sys::CustomScan>()).custom_plans;
+                    self.children(list, loops, nested);
+                }
+                NodeTag::T_NestLoop => {
+                    self.join(plan, JoinKind::NestedLoop);
+                    let outer = (*plan).lefttree;
+                    self.plan(outer, loops, nested);
+                    let outer_rows = if outer.is_null() {
+                        1.0
+                    } else {
+                        (*outer).plan_rows.max(1.0)
+                    };
+                    self.plan((*plan).righttree, loops * outer_rows, true);
+                    return;
+                }
+                NodeTag::T_MergeJoin => self.join(plan, JoinKind::Merge),
+                NodeTag::T_HashJoin => self.join(plan, JoinKind::Hash),
+                NodeTag::T_Material => {
+                    // What is below runs once and is read again from the store.
+                    self.plan((*plan).lefttree, 1.0, false);
+                    return;
+                }
+                NodeTag::T_Limit => self.reading.limit = true,
+                NodeTag::T_Sort | NodeTag::T_IncrementalSort => self.reading.sort = true,
+                NodeTag::T_Gather | NodeTag::T_GatherMerge => self.reading.parallel = true,
+                NodeTag::T_Result
+                | NodeTag::T_ProjectSet
+                | NodeTag::T_ModifyTable
+                | NodeTag::T_RecursiveUnion
+                | NodeTag::T_FunctionScan
+                | NodeTag::T_ValuesScan
+                | NodeTag::T_TableFuncScan
+                | NodeTag::T_CteScan
+                | NodeTag::T_NamedTuplestoreScan
+                | NodeTag::T_WorkTableScan
+                | NodeTag::T_Memoize
+                | NodeTag::T_Group
+                | NodeTag::T_Agg
+                | NodeTag::T_WindowAgg
+                | NodeTag::T_Unique
+                | NodeTag::T_Hash
+                | NodeTag::T_SetOp
+                | NodeTag::T_LockRows => {}
+                _ => self.reading.opaque += 1,
+            }
+            self.plan((*plan).lefttree, loops, nested);
+            self.plan((*plan).righttree, loops, nested);
+        }
+    }
+
+    unsafe fn children(&mut self, list: *mut pg_sys::List, loops: f64, nested: bool) {
+        // SAFETY: the list holds plans.
+        unsafe {
+            for child in items::<pg_sys::Plan>(list) {
+                self.plan(child, loops, nested);
+            }
+        }
+    }
+
+    unsafe fn scan(&mut self, plan: *mut pg_sys::Plan, path: AccessPath) {
+        // SAFETY: the caller saw a tag whose struct begins with Scan.
+        unsafe {
+            let relation = self.relation((*plan.cast::<pg_sys::Scan>()).scanrelid);
+            self.reading.accesses.push(Access {
+                relation,
+                path,
+                index: 0,
+                rows: (*plan).plan_rows,
+            });
+        }
+    }
+
+    unsafe fn join(&mut self, plan: *mut pg_sys::Plan, kind: JoinKind) {
+        self.reading.joins.push(kind);
+        // SAFETY: the caller saw a join's tag; all joins begin with Join.
+        let join_type = unsafe { (*plan.cast::<pg_sys::Join>()).jointype };
+        // Later versions add mirrored kinds; only plain and outer joins are not "semi".
+        let plain = join_type == pg_sys::JoinType::JOIN_INNER
+            || join_type == pg_sys::JoinType::JOIN_LEFT
+            || join_type == pg_sys::JoinType::JOIN_RIGHT
+            || join_type == pg_sys::JoinType::JOIN_FULL;
+        self.reading.semi_join |= !plain;
+    }
+}

@@ -1,0 +1,237 @@
+//! The planner's hooks, and the guard that lets them act: only inside a planner call of ours,
+//! and only for that very call.
+//!
+//! A planner call can start another one: folding an immutable PL/pgSQL function runs its
+//! statements, whose plans are executed and cached. Those must never see an index that does
+//! not exist. Every call of ours therefore carries a parameter list of its own, and the hooks
+//! act only for a `PlannerInfo` whose global part holds that very list.
+
+use super::candidate::Part;
+use crate::pg::compat::planner as compat;
+use crate::pg::nodes::items;
+use pgrx::pg_guard;
+use pgrx::pg_sys::{self, NodeTag};
+use std::cell::Cell;
+
+/// What the planner is to see in one call.
+pub(super) struct Scope<'a> {
+    /// Hypothetical indexes.
+    pub parts: &'a [*const Part],
+    /// Real indexes to hide.
+    pub hidden: &'a [pg_sys::Oid],
+    /// The parameter list of the call, which tells it from all others.
+    pub params: pg_sys::ParamListInfo,
+}
+
+thread_local! {
+    /// The scope of the running call; null outside. Only the main thread plans.
+    static ACTIVE: Cell<*const Scope<'static>> = const { Cell::new(std::ptr::null()) };
+}
+
+static mut PREVIOUS_RELATION_INFO: pg_sys::get_relation_info_hook_type = None;
+
+/// Puts our hooks in front of whatever is there. Once, from `_PG_init`.
+pub fn install() {
+    // SAFETY: _PG_init runs once, in the main thread.
+    unsafe {
+        PREVIOUS_RELATION_INFO = pg_sys::get_relation_info_hook;
+        pg_sys::get_relation_info_hook = Some(relation_info);
+    }
+}
+
+/// Plans `query` (which the planner scribbles on) with `scope` in force. To be called within
+/// [`super::isolate::isolated`]; the scope ends with the call, by return or by unwinding.
+///
+/// # Safety
+/// `query` is a rewritten, plannable query, its relations locked; the pointers of `scope` are
+/// alive.
+pub(super) unsafe fn plan(
+    query: *mut pg_sys::Query,
+    source: *const std::ffi::c_char,
+    scope: &Scope<'_>,
+) -> *mut pg_sys::PlannedStmt {
+    struct Ends(*const Scope<'static>);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            ACTIVE.set(self.0);
+        }
+    }
+    // The lifetime is cut off for the cell; `Ends` removes the pointer before `scope` goes.
+    let _ends = Ends(ACTIVE.replace(std::ptr::from_ref(scope).cast()));
+    // SAFETY: the caller's promise.
+    unsafe {
+        pg_sys::planner(
+            query,
+            source,
+            pg_sys::CURSOR_OPT_PARALLEL_OK as i32,
+            scope.params,
+        )
+    }
+}
+
+/// True while a planner call of ours runs.
+pub(super) fn active() -> bool {
+    !ACTIVE.get().is_null()
+}
+
+/// The scope, if `root` belongs to the call that it was made for.
+///
+/// # Safety
+/// `root` is null or a planner's.
+unsafe fn scope_of<'a>(root: *const pg_sys::PlannerInfo) -> Option<&'a Scope<'a>> {
+    let active = ACTIVE.get();
+    if active.is_null() || root.is_null() {
+        return None;
+    }
+    // SAFETY: set only while `plan` runs, whose frame keeps the scope alive.
+    unsafe {
+        let scope = &*active;
+        (!(*root).glob.is_null() && (*(*root).glob).boundParams == scope.params).then_some(scope)
+    }
+}
+
+/// The hook: bare outside our calls, so that other people's planning costs one test.
+unsafe extern "C-unwind" fn relation_info(
+    root: *mut pg_sys::PlannerInfo,
+    relation: pg_sys::Oid,
+    inhparent: bool,
+    rel: *mut pg_sys::RelOptInfo,
+) {
+    // SAFETY: called by the planner with live structures; nothing here has a destructor, so
+    // an error of the previous hook passes through untouched.
+    unsafe {
+        if let Some(previous) = PREVIOUS_RELATION_INFO {
+            previous(root, relation, inhparent, rel);
+        }
+        if !ACTIVE.get().is_null() {
+            adjust(root, relation, inhparent, rel);
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn adjust(
+    root: *mut pg_sys::PlannerInfo,
+    relation: pg_sys::Oid,
+    inhparent: bool,
+    rel: *mut pg_sys::RelOptInfo,
+) {
+    // SAFETY: as in `relation_info`.
+    unsafe {
+        let Some(scope) = scope_of(root) else {
+            return;
+        };
+        if !scope.hidden.is_empty() {
+            hide(rel, scope.hidden);
+        }
+        // The parent of an inheritance tree holds nothing that could be scanned.
+        if inhparent {
+            return;
+        }
+        for part in scope.parts {
+            let part = &**part;
+            if part.relation == relation {
+                let info = index_info(relation, rel, part);
+                // In front, like the newest real index (plancat.c, get_relation_info).
+                (*rel).indexlist = pg_sys::lcons(info.cast(), (*rel).indexlist);
+            }
+        }
+    }
+}
+
+/// Takes hidden indexes out of what the planner sees of a relation.
+unsafe fn hide(rel: *mut pg_sys::RelOptInfo, hidden: &[pg_sys::Oid]) {
+    // SAFETY: the list holds IndexOptInfos; a new list replaces it.
+    unsafe {
+        let mut kept = std::ptr::null_mut();
+        for info in items::<pg_sys::IndexOptInfo>((*rel).indexlist) {
+            if !hidden.contains(&(*info).indexoid) {
+                kept = pg_sys::lappend(kept, info.cast());
+            }
+        }
+        (*rel).indexlist = kept;
+    }
+}
+
+/// What `get_relation_info` would have made of the index if it were there. Arrays are shared
+/// with the candidate, which lives longer than the plan; what the planner may write to (the
+/// expressions) is copied.
+unsafe fn index_info(
+    _relation: pg_sys::Oid,
+    rel: *mut pg_sys::RelOptInfo,
+    part: &Part,
+) -> *mut pg_sys::IndexOptInfo {
+    // SAFETY: allocated in the planner's context; part is alive during the call.
+    unsafe {
+        let info = pg_sys::palloc0(std::mem::size_of::<pg_sys::IndexOptInfo>())
+            .cast::<pg_sys::IndexOptInfo>();
+        std::ptr::copy_nonoverlapping(&raw const part.template, info, 1);
+        (*info).type_ = NodeTag::T_IndexOptInfo;
+        (*info).rel = rel;
+        let varno = (*rel).relid as i32;
+        if !part.template.indexprs.is_null() {
+            (*info).indexprs = copy_for(part.template.indexprs, varno);
+        }
+        if part.template.indpred.is_null() {
+            (*info).tuples = (*rel).tuples;
+        } else {
+            (*info).indpred = copy_for(part.template.indpred, varno);
+            (*info).tuples = (part.selectivity * (*rel).tuples).clamp(0.0, (*rel).tuples);
+        }
+        (*info).indextlist = target_list(info, part, varno);
+        compat::set_cost_estimate(info, part.cost_estimate);
+        info
+    }
+}
+
+/// A copy of expressions with varno 1 for another range-table index. Without the change a
+/// relation's expression and partial indexes match nothing unless it comes first.
+unsafe fn copy_for(list: *mut pg_sys::List, varno: i32) -> *mut pg_sys::List {
+    // SAFETY: the list is a node tree of the candidate's.
+    unsafe {
+        let copy = pg_sys::copyObjectImpl(list.cast()).cast::<pg_sys::List>();
+        if varno != 1 {
+            pg_sys::ChangeVarNodes(copy.cast(), 1, varno, 0);
+        }
+        copy
+    }
+}
+
+/// plancat.c, build_index_tlist.
+unsafe fn target_list(
+    info: *mut pg_sys::IndexOptInfo,
+    part: &Part,
+    varno: i32,
+) -> *mut pg_sys::List {
+    // SAFETY: info holds the copied expressions.
+    unsafe {
+        let mut list = std::ptr::null_mut();
+        let mut expressions = items::<pg_sys::Expr>((*info).indexprs);
+        for (position, column) in part.columns.iter().enumerate() {
+            let expression = if column.attribute != 0 {
+                pg_sys::makeVar(
+                    varno,
+                    column.attribute,
+                    column.type_oid,
+                    column.typmod,
+                    column.type_collation,
+                    0,
+                )
+                .cast::<pg_sys::Expr>()
+            } else {
+                match expressions.next() {
+                    Some(expression) => expression,
+                    None => continue,
+                }
+            };
+            let entry = pg_sys::makeTargetEntry(
+                expression,
+                position as i16 + 1,
+                std::ptr::null_mut(),
+                false,
+            );
+            list = pg_sys::lappend(list, entry.cast());
+        }
+        list
+    }
+}
