@@ -93,6 +93,15 @@ pub unsafe fn set_cost_estimate(
     }
 }
 
+/// UNIQUE NULLS NOT DISTINCT, which the planner knows of from 18 on.
+#[cfg_attr(not(feature = "pg18"), allow(unused_variables))]
+pub fn set_nulls_not_distinct(index: &mut pg_sys::IndexOptInfo, value: bool) {
+    #[cfg(feature = "pg18")]
+    {
+        index.nullsnotdistinct = value;
+    }
+}
+
 /// The attribute `number` (from 1) of a tuple descriptor.
 ///
 /// # Safety

@@ -7,4 +7,4 @@ mod fingerprint;
 mod reading;
 
 pub use fingerprint::fingerprint;
-pub use reading::{Access, AccessPath, JoinKind, NestedScan, Reading, read};
+pub use reading::{Reading, read};

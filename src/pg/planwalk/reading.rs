@@ -159,7 +159,7 @@ impl Walk {
         // SAFETY: each cast follows the tag; all structs begin with Plan (plannodes.h).
         unsafe {
             let rows = (*plan).plan_rows;
-            let mut index_scan = |walk: &mut Self, index: pg_sys::Oid, path: AccessPath| {
+            let index_scan = |walk: &mut Self, index: pg_sys::Oid, path: AccessPath| {
                 let scan = plan.cast::<pg_sys::Scan>();
                 let relation = walk.relation((*scan).scanrelid);
                 walk.reading.accesses.push(Access {

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::isolate::isolated;
 use super::memory::Context;
 use super::size;
+use crate::pg::compat::planner as compat;
 use indexpilot_model::price::SizeEstimate;
 use pgrx::pg_sys;
 use std::cell::Cell;
@@ -29,8 +30,8 @@ pub(super) struct Part {
 pub(super) struct Candidate {
     /// The relation that the definition names.
     pub relation: pg_sys::Oid,
-    /// Boxed: the hooks keep pointers to them during a planner call.
-    pub parts: Vec<Box<Part>>,
+    /// One a relation with storage.
+    pub parts: Vec<Part>,
     /// Size of all parts together.
     pub size: SizeEstimate,
     /// Holds what the parts point to; dropped after them.
@@ -63,9 +64,7 @@ impl Candidate {
                         total.height = total.height.max(part_size.height);
                         total.build_cost += part_size.build_cost;
                         total.rough |= part_size.rough;
-                        parts.push(Box::new(
-                            context.within(|| part(shape, &part_size, selectivity))?,
-                        ));
+                        parts.push(context.within(|| part(shape, &part_size, selectivity))?);
                     }
                     Ok((relation, parts, total))
                 })
@@ -121,7 +120,7 @@ fn part(shape: &Shape, size: &SizeEstimate, selectivity: f64) -> Result<Part, Fa
     // method's constant table.
     unsafe {
         let routine = &*pg_sys::GetIndexAmRoutineByAmId(shape.am, false);
-        let ordered = routine.amcanorder && shape.am == pg_sys::Oid::from(pg_sys::BTREE_AM_OID);
+        let ordered = routine.amcanorder && shape.am == pg_sys::BTREE_AM_OID;
         let attributes: Vec<i32> = shape.columns.iter().map(|c| c.attribute.into()).collect();
         let mut template = pg_sys::IndexOptInfo {
             indexoid: fake_oid(),
@@ -170,10 +169,7 @@ fn part(shape: &Shape, size: &SizeEstimate, selectivity: f64) -> Result<Part, Fa
         if !shape.predicate.is_null() {
             template.indpred = pg_sys::copyObjectImpl(shape.predicate.cast()).cast();
         }
-        #[cfg(feature = "pg18")]
-        {
-            template.nullsnotdistinct = shape.nulls_not_distinct;
-        }
+        compat::set_nulls_not_distinct(&mut template, shape.nulls_not_distinct);
         Ok(Part {
             relation: shape.relation,
             columns: shape.columns.clone(),
@@ -192,14 +188,15 @@ unsafe fn can_return(shape: &Shape, routine: &pg_sys::IndexAmRoutine) -> Vec<boo
             if routine.amcanreturn.is_none() {
                 return false;
             }
-            match shape.am_name.as_str() {
-                // SAFETY: catalog look-ups; position is below the number of keys there.
-                "gist" => position >= shape.key_count || unsafe { gist_returns(shape, position) },
-                "spgist" => {
-                    position >= shape.key_count || unsafe { spgist_returns(shape, position) }
+            // SAFETY: catalog look-ups; the position is below the number of keys.
+            unsafe {
+                match shape.am_name.as_str() {
+                    // B-tree stores every value as it is (nbtree.c, btcanreturn).
+                    "btree" => true,
+                    "gist" => position >= shape.key_count || gist_returns(shape, position),
+                    "spgist" => position >= shape.key_count || spgist_returns(shape, position),
+                    _ => false,
                 }
-                // B-tree stores every value as it is (nbtree.c, btcanreturn).
-                name => name == "btree",
             }
         })
         .collect()

@@ -166,7 +166,7 @@ unsafe fn check_rights(relation: pg_sys::Oid) -> Result<(), Failure> {
     // SAFETY: reads catalogs only.
     unsafe {
         let user = pg_sys::GetUserId();
-        if pg_sys::pg_class_aclcheck(relation, user, pg_sys::ACL_SELECT.into())
+        if pg_sys::pg_class_aclcheck(relation, user, pg_sys::ACL_SELECT)
             != pg_sys::AclResult::ACLCHECK_OK
         {
             return Err(Failure::new(
@@ -433,7 +433,7 @@ unsafe fn key(
         );
         let ascending = (*element).ordering == pg_sys::SortByDir::SORTBY_DEFAULT;
         let plain_nulls = (*element).nulls_ordering == pg_sys::SortByNulls::SORTBY_NULLS_DEFAULT;
-        if !(*routine).amcanorder && !(ascending && plain_nulls) {
+        if !((*routine).amcanorder || ascending && plain_nulls) {
             let what = if ascending {
                 "NULLS FIRST/LAST options"
             } else {

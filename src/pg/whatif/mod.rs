@@ -207,12 +207,7 @@ impl Planner {
                     format!("hypothetical index {} is not known", candidate.0),
                 ));
             };
-            parts.extend(
-                candidate
-                    .parts
-                    .iter()
-                    .map(|part| std::ptr::from_ref(&**part)),
-            );
+            parts.extend(candidate.parts.iter().map(std::ptr::from_ref));
         }
         let statement = self.known(id)?;
         let names = || self.names(with);
