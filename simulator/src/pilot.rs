@@ -1,0 +1,279 @@
+//! IndexPilot as a user sees it: its extension, its settings, its tables.
+use crate::results::{Field, Mutation, Recommendation, Setting};
+use crate::server::{Server, identifier};
+use anyhow::{Context, Result, bail};
+use postgres::Client;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What the demonstration sets in the database that IndexPilot runs: name, value, why.
+const HASTE: &[(&str, &str, &str)] = &[
+    (
+        "indexpilot.maintenance_window",
+        "00:00-24:00",
+        "a demonstration is not at night",
+    ),
+    ("indexpilot.cooldown", "1s", "ten minutes instead of days"),
+    (
+        "indexpilot.max_builds_per_hour",
+        "200",
+        "ten minutes instead of days",
+    ),
+    (
+        "indexpilot.max_builds_per_day",
+        "200",
+        "ten minutes instead of days",
+    ),
+    (
+        "indexpilot.max_indexes_per_table",
+        "20",
+        "the contacts table is filtered in twenty ways",
+    ),
+    (
+        "indexpilot.cpu_limit",
+        "100",
+        "the demonstration itself keeps the machine busy",
+    ),
+    (
+        "indexpilot.analysis_interval",
+        "15s",
+        "ten minutes instead of days",
+    ),
+    (
+        "indexpilot.flush_interval",
+        "2s",
+        "ten minutes instead of days",
+    ),
+];
+
+/// A clear refusal when the server has no IndexPilot.
+pub fn check(admin: &mut Client) -> Result<()> {
+    if admin
+        .query_opt(
+            "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'indexpilot'",
+            &[],
+        )?
+        .is_none()
+    {
+        bail!(
+            "the server has no extension \"indexpilot\"\nHINT: Install it (make install), or leave the variants observed and auto out: --variants expert."
+        );
+    }
+    let preload: String = admin
+        .query_one(
+            "SELECT pg_catalog.current_setting('shared_preload_libraries')",
+            &[],
+        )?
+        .get(0);
+    if !preload
+        .split(',')
+        .any(|l| l.trim().trim_matches('"') == "indexpilot")
+    {
+        bail!(
+            "indexpilot is not in shared_preload_libraries\nHINT: Add it to postgresql.conf and restart the server."
+        );
+    }
+    Ok(())
+}
+
+/// IndexPilot in one database.
+pub struct Pilot {
+    client: Client,
+    database: String,
+    /// Secondary indexes at the last look: name and whether valid.
+    known: BTreeMap<String, (String, bool)>,
+}
+
+impl Pilot {
+    /// Creates the extension in a database of ours.
+    pub fn install(server: &Server, database: &str) -> Result<Self> {
+        let mut client = server.connect_to(database)?;
+        client
+            .batch_execute("CREATE EXTENSION indexpilot")
+            .map_err(|e| anyhow::anyhow!("{}", crate::server::source(&e)))
+            .context("creating the extension")?;
+        Ok(Pilot {
+            client,
+            database: database.to_owned(),
+            known: BTreeMap::new(),
+        })
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        self.client
+            .batch_execute(&format!(
+                "ALTER DATABASE {} SET {name} = '{value}'",
+                identifier(&self.database)
+            ))
+            .map_err(|e| anyhow::anyhow!("{}", crate::server::source(&e)))
+            .with_context(|| format!("setting {name}"))
+    }
+
+    /// Capture only: nothing is built, dropped or rebuilt.
+    pub fn observe_only(&mut self) -> Result<()> {
+        for stage in ["create_index", "drop_index", "reindex"] {
+            self.set(&format!("indexpilot.{stage}"), "off")?;
+        }
+        Ok(())
+    }
+
+    /// Windows and rates for a demonstration; returns what differs from the defaults.
+    pub fn hasten(&mut self) -> Result<Vec<Setting>> {
+        let mut done = Vec::new();
+        for (name, value, why) in HASTE {
+            let Some(row) = self.client.query_opt("SELECT pg_catalog.current_setting(name), context FROM pg_catalog.pg_settings WHERE name = $1", &[name])? else {
+                continue;
+            };
+            let default: String = row.get(0);
+            self.set(name, value)?;
+            done.push(Setting {
+                name: (*name).into(),
+                value: (*value).into(),
+                default,
+                why: (*why).into(),
+            });
+        }
+        Ok(done)
+    }
+
+    /// Lets it act.
+    pub fn allow(&mut self) -> Result<()> {
+        for stage in ["create_index", "drop_index"] {
+            self.set(&format!("indexpilot.{stage}"), "auto")?;
+        }
+        Ok(())
+    }
+
+    /// Stops it from acting and waits for what it has begun.
+    pub fn rest(&mut self, at_most: Duration) -> Result<()> {
+        for stage in ["create_index", "drop_index", "reindex"] {
+            self.set(&format!("indexpilot.{stage}"), "advise")?;
+        }
+        let until = Instant::now() + at_most;
+        while Instant::now() < until && !self.is_settled()? {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Ok(())
+    }
+
+    /// What changed among the indexes since the last look, in words.
+    pub fn changes(&mut self) -> Result<Vec<String>> {
+        let rows = self.client.query(
+            "SELECT n.nspname || '.' || i.relname, pg_catalog.pg_get_indexdef(x.indexrelid), x.indisvalid FROM pg_catalog.pg_index x \
+             JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = i.relnamespace \
+             WHERE n.nspname NOT IN ('pg_catalog', 'pg_toast', 'indexpilot', 'information_schema') AND NOT x.indisprimary",
+            &[],
+        )?;
+        let now: BTreeMap<String, (String, bool)> = rows
+            .iter()
+            .map(|r| (r.get(0), (r.get(1), r.get(2))))
+            .collect();
+        let mut words = Vec::new();
+        for (name, (definition, valid)) in &now {
+            let was = self.known.get(name).is_some_and(|(_, v)| *v);
+            if *valid && !was {
+                words.push(format!(
+                    "built   {}",
+                    definition.trim_start_matches("CREATE INDEX ")
+                ));
+            }
+        }
+        for (name, (definition, valid)) in &self.known {
+            if *valid && !now.contains_key(name) {
+                words.push(format!(
+                    "dropped {}",
+                    definition.trim_start_matches("CREATE INDEX ")
+                ));
+            }
+        }
+        self.known = now;
+        Ok(words)
+    }
+
+    /// Whether nothing is being built.
+    pub fn is_settled(&mut self) -> Result<bool> {
+        let building: bool = self
+            .client
+            .query_one("SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index WHERE datname = pg_catalog.current_database())", &[])?
+            .get(0);
+        Ok(!building)
+    }
+
+    fn rows(&mut self, relation: &str) -> Result<Vec<Value>> {
+        let there: bool = self
+            .client
+            .query_one(
+                "SELECT pg_catalog.to_regclass($1) IS NOT NULL",
+                &[&relation],
+            )?
+            .get(0);
+        if !there {
+            return Ok(Vec::new());
+        }
+        let rows = self.client.query(
+            &format!("SELECT pg_catalog.to_jsonb(r)::text FROM {relation} r"),
+            &[],
+        )?;
+        rows.iter()
+            .map(|r| Ok(serde_json::from_str(r.get(0))?))
+            .collect()
+    }
+
+    /// The mutation log.
+    pub fn mutations(&mut self) -> Result<Vec<Mutation>> {
+        let rows = self.rows("indexpilot.mutation_log")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Mutation {
+                at: text(&row, &["at", "recorded_at", "created_at"]),
+                action: text(&row, &["action", "kind"]),
+                outcome: text(&row, &["outcome", "status", "event"]),
+                table: text(&row, &["table_name", "relation", "table"]),
+                index: text(&row, &["index_name", "index", "object"]),
+                definition: text(&row, &["definition", "statement", "ddl"]),
+                reason: text(&row, &["reason"]),
+                row,
+            })
+            .collect())
+    }
+
+    /// The recommendations.
+    pub fn recommendations(&mut self) -> Result<Vec<Recommendation>> {
+        let rows = self.rows("indexpilot.recommendations")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Recommendation {
+                action: text(&row, &["action"]),
+                table: text(&row, &["table_name", "relation", "table"]),
+                definition: text(&row, &["definition"]),
+                status: text(&row, &["status"]),
+                reason: text(&row, &["reason"]),
+                row,
+            })
+            .collect())
+    }
+
+    /// Use of fields.
+    pub fn fields(&mut self) -> Result<Vec<Field>> {
+        let rows = self.rows("indexpilot.field_usage")?;
+        Ok(rows
+            .into_iter()
+            .map(|row| Field {
+                column: text(&row, &["column_name", "field"]),
+                row,
+            })
+            .collect())
+    }
+}
+
+/// The first of these keys that holds something, as text.
+fn text(row: &Value, keys: &[&str]) -> String {
+    keys.iter()
+        .find_map(|k| match row.get(k) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(s)) => Some(s.clone()),
+            Some(other) => Some(other.to_string()),
+        })
+        .unwrap_or_default()
+}

@@ -1,0 +1,16 @@
+CREATE INDEX ON shop.customers (lower(email));
+CREATE INDEX ON shop.customers (shop_id, created_at);
+CREATE INDEX ON shop.customers (shop_id, full_name text_pattern_ops);
+CREATE INDEX ON shop.products (shop_id, sku);
+CREATE INDEX ON shop.products (shop_id, category, price) WHERE active;
+CREATE INDEX ON shop.products (shop_id, created_at) WHERE active;
+CREATE INDEX ON shop.products USING gin (title gin_trgm_ops);
+CREATE INDEX ON shop.products USING gin (attributes jsonb_path_ops);
+CREATE INDEX ON shop.orders (customer_id, placed_at);
+CREATE INDEX ON shop.orders (number);
+CREATE INDEX ON shop.orders (tracking) WHERE tracking IS NOT NULL;
+CREATE INDEX ON shop.orders (shop_id, placed_at) INCLUDE (total);
+CREATE INDEX ON shop.orders (shop_id, placed_at) WHERE status = 'paid';
+CREATE INDEX ON shop.order_items (order_id);
+CREATE INDEX ON shop.order_items (product_id);
+CREATE INDEX ON shop.reviews (product_id, created_at) INCLUDE (stars);

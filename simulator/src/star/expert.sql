@@ -1,0 +1,10 @@
+CREATE INDEX ON star.sales (account_id, date_id) INCLUDE (amount, store_id, product_id);
+CREATE INDEX ON star.sales (product_id, date_id) INCLUDE (amount, quantity, account_id);
+CREATE INDEX ON star.sales (store_id, date_id) INCLUDE (amount);
+CREATE INDEX ON star.sales (receipt);
+CREATE INDEX ON star.stores (account_id, city);
+CREATE INDEX ON star.products (brand);
+CREATE INDEX ON star.products (category);
+CREATE INDEX ON star.products USING gin (name gin_trgm_ops);
+CREATE INDEX ON star.dates (day);
+CREATE INDEX ON star.dates (year, month);
