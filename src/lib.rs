@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 mod schema;
 
 mod api;
+mod capture;
 mod config;
 mod pg;
 mod store;

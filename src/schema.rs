@@ -11,6 +11,11 @@ extension_sql_file!(
     requires = ["schema_guard"]
 );
 extension_sql_file!(
+    "../sql/functions/query_fields.sql",
+    name = "functions_query_fields",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
     "../sql/tables/mutation_log.sql",
     name = "tables_mutation_log",
     requires = ["schema_guard"]

@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+mod capture;
 mod lineage;
 mod what_if;
 

@@ -11,6 +11,7 @@ pub mod guc;
 pub mod locks;
 pub mod nodes;
 pub mod planwalk;
+pub mod querytree;
 pub mod spi;
 pub mod transaction;
 pub mod whatif;

@@ -3,4 +3,5 @@
 
 pub mod ownership;
 pub mod planner;
+pub mod querytree;
 pub mod signals;

@@ -1,0 +1,99 @@
+//! Which fields a statement uses and how, on a table of statements written out with their
+//! expected roles (`data/field_roles.txt`: a statement, then its uses, indented).
+
+use indexpilot_tests::Cluster;
+
+const SCHEMA: &str = include_str!("data/field_roles_schema.sql");
+const STATEMENTS: &str = include_str!("data/field_roles.txt");
+
+/// The statements with the lines expected of each.
+fn cases() -> Vec<(&'static str, Vec<&'static str>)> {
+    let mut cases: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in STATEMENTS.lines() {
+        match line.strip_prefix('\t') {
+            Some(expected) => cases
+                .last_mut()
+                .expect("a statement comes first")
+                .1
+                .push(expected),
+            None => cases.push((line, Vec::new())),
+        }
+    }
+    cases
+}
+
+/// One line a use: level below the top, field, role, operator, comparand, [disjunction.arm],
+/// #position.
+const LINES: &str = "SELECT pg_catalog.concat_ws(' ',
+        CASE WHEN level > 0 THEN 'L' || level END, relation || '.' || field, role, operator, comparand,
+        CASE WHEN disjunction > 0 THEN '[' || disjunction || '.' || branch || ']' END,
+        CASE WHEN position > 0 THEN '#' || position END)
+    FROM indexpilot.query_fields($statement$QUERY$statement$) WITH ORDINALITY ORDER BY ordinality";
+
+#[test]
+fn every_major_reads_the_roles_of_every_construct() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(SCHEMA);
+    session.run("SET search_path = crm");
+    let cases = cases();
+    assert!(cases.len() >= 80, "only {} statements", cases.len());
+    let mut wrong = String::new();
+    for (statement, expected) in cases {
+        // Row security does not hold for superusers.
+        let role = if statement.contains("secured") {
+            "reader"
+        } else {
+            "postgres"
+        };
+        session.run(&format!("SET ROLE {role}"));
+        let found = session.column(&LINES.replace("QUERY", statement));
+        if found != expected {
+            wrong.push_str(&format!(
+                "{statement}\n  expected {expected:#?}\n  found {found:#?}\n"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn errors_of_the_text_are_the_servers() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let error = session.error("SELECT * FROM indexpilot.query_fields('SELECT * FROM missing')");
+    assert_eq!(error.code, "42P01");
+    let error = session.error("SELECT * FROM indexpilot.query_fields('SELEC')");
+    assert_eq!(error.code, "42601");
+    assert_eq!(session.text("SELECT 1"), "1");
+}
+
+/// The analysis is recursive, the server's limit is `max_stack_depth`: it must hold for us too.
+#[test]
+fn deep_conditions_do_not_crash() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (a int)");
+    let deep = format!("{}a = 1{}", "NOT (".repeat(1_000), ")".repeat(1_000));
+    session.text(&format!(
+        "SELECT count(*) FROM indexpilot.query_fields('SELECT FROM t WHERE {deep}')"
+    ));
+    let wide = vec!["a = 1"; 5_000].join(" OR ");
+    assert_eq!(
+        session.text(&format!(
+            "SELECT count(*) FROM indexpilot.query_fields('SELECT FROM t WHERE {wide}')"
+        )),
+        "5000"
+    );
+    let nested = format!(
+        "{}SELECT a FROM t{}",
+        "SELECT a FROM (".repeat(200),
+        ") s".repeat(200)
+    );
+    assert_eq!(
+        session.text(&format!(
+            "SELECT count(*) FROM indexpilot.query_fields('{nested}')"
+        )),
+        "1"
+    );
+}

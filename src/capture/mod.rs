@@ -1,0 +1,3 @@
+//! Capture: what statements do with which field, counted inside the server.
+
+pub mod fields;

@@ -1,0 +1,44 @@
+//! Parts of the analysed query tree that moved between versions.
+
+use pgrx::pg_sys;
+
+/// The condition that joins target and source of MERGE, where it is not in the join tree
+/// (17 and later keep it in `Query.mergeJoinCondition`; before, the join tree's quals are it).
+///
+/// # Safety
+/// `query` points to an analysed query.
+pub unsafe fn merge_join_condition(query: *const pg_sys::Query) -> *mut pg_sys::Node {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    {
+        let _ = query;
+        std::ptr::null_mut()
+    }
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    {
+        // SAFETY: the caller's promise.
+        unsafe { (*query).mergeJoinCondition }
+    }
+}
+
+/// The expressions behind the columns of an RTE_GROUP entry (18 and later); NIL otherwise.
+///
+/// # Safety
+/// `entry` points to a range table entry.
+pub unsafe fn group_expressions(entry: *const pg_sys::RangeTblEntry) -> *mut pg_sys::List {
+    #[cfg(not(feature = "pg18"))]
+    {
+        let _ = entry;
+        std::ptr::null_mut()
+    }
+    #[cfg(feature = "pg18")]
+    {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (*entry).rtekind == pg_sys::RTEKind::RTE_GROUP {
+                (*entry).groupexprs
+            } else {
+                std::ptr::null_mut()
+            }
+        }
+    }
+}
