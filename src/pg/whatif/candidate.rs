@@ -3,7 +3,7 @@
 
 use super::definition::{Column, Shape, shapes};
 use super::failure::Failure;
-use super::isolate::isolated;
+use super::isolate::{Identity, isolated};
 use super::memory::Context;
 use super::size;
 use crate::pg::compat::planner as compat;
@@ -45,7 +45,7 @@ impl Candidate {
         let scratch = Context::new(c"indexpilot index definition");
         let (relation, parts, size) = scratch
             .within(|| {
-                isolated(None, || {
+                isolated(&Identity::CALLER, || {
                     let (relation, shapes) = shapes(text)?;
                     let mut parts = Vec::with_capacity(shapes.len());
                     let mut total = SizeEstimate {

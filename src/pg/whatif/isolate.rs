@@ -10,20 +10,38 @@
 use super::failure::Failure;
 use pgrx::PgTryBuilder;
 use pgrx::pg_sys;
+use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 
 /// How long an evaluation waits for a lock, milliseconds: long enough for a passing
 /// statement, far too short to queue anyone behind us for noticeable time.
 const LOCK_TIMEOUT_MS: i32 = 100;
 
-/// Runs `body` in a subtransaction that is rolled back afterwards, as `user` (the present
-/// user if `None`) in a security-restricted operation, under a short lock timeout. Errors of
-/// the server and panics come back as [`Failure`]s.
+/// Under whose name, and with which settings, something runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Identity {
+    /// The user; the present one if `None`.
+    pub user: Option<pg_sys::Oid>,
+    /// Settings that stand as long as the evaluation.
+    pub settings: Vec<(CString, CString)>,
+}
+
+impl Identity {
+    /// The caller, with the session's settings.
+    pub(super) const CALLER: Identity = Identity {
+        user: None,
+        settings: Vec::new(),
+    };
+}
+
+/// Runs `body` in a subtransaction that is rolled back afterwards, as the given user in a
+/// security-restricted operation, under a short lock timeout. Errors of the server and panics
+/// come back as [`Failure`]s.
 ///
 /// The current memory context inside is the one outside; what `body` returns must not point
 /// into memory of the subtransaction.
 pub(super) fn isolated<R>(
-    user: Option<pg_sys::Oid>,
+    identity: &Identity,
     body: impl FnOnce() -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     // SAFETY: plain globals of the main thread, read and put back around the subtransaction
@@ -40,7 +58,10 @@ pub(super) fn isolated<R>(
             pg_sys::LockTimeout = LOCK_TIMEOUT_MS;
         }
         let result = PgTryBuilder::new(AssertUnwindSafe(|| {
-            restrict(user);
+            for (name, value) in &identity.settings {
+                set(name, value);
+            }
+            restrict(identity.user);
             if !pg_sys::ActiveSnapshotSet() {
                 // Folding a function that reads a table needs one; the rollback pops it.
                 pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
@@ -56,6 +77,30 @@ pub(super) fn isolated<R>(
         pg_sys::CurrentMemoryContext = context;
         pg_sys::CurrentResourceOwner = owner;
         result
+    }
+}
+
+/// Sets a setting until the subtransaction ends, unless it has that value already.
+///
+/// # Safety
+/// Within a subtransaction of [`isolated`].
+unsafe fn set(name: &CStr, value: &CStr) {
+    // SAFETY: the strings are copied by the server; the present value is valid until then.
+    unsafe {
+        let present = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        if !present.is_null() && CStr::from_ptr(present) == value {
+            return;
+        }
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        );
     }
 }
 

@@ -19,17 +19,19 @@ mod memory;
 mod scope;
 mod size;
 mod statement;
+mod stored;
 mod watch;
 
 pub use failure::Failure;
 pub use statement::{Sample, StatementSource};
+pub use stored::{PLANNING_SETTINGS, StoredStatement};
 
 use crate::pg::compat::planner as compat;
 use crate::pg::planwalk;
 use candidate::Candidate;
 use indexpilot_model::price::{InnerScan, PlanTraits, SizeEstimate};
 use indexpilot_model::{CandidateId, IndexDefinition, Oid, Price, PriceError, StatementId, WhatIf};
-use isolate::isolated;
+use isolate::{Identity, isolated};
 use memory::Context;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -112,7 +114,7 @@ impl Planner {
     fn check_permissions(&mut self, statement: &Statement) -> Result<(), Failure> {
         self.calls += statement.queries.len() as u64;
         self.scratch.within(|| {
-            isolated(None, || {
+            isolated(&statement.identity, || {
                 statement.lock();
                 let (_, params) = statement.parameters()[0];
                 let scope = Scope {
@@ -214,7 +216,7 @@ impl Planner {
         let by_fake = &self.by_fake;
         let mut calls = 0;
         let result = self.scratch.within(|| {
-            isolated(None, || {
+            isolated(&statement.identity, || {
                 if !statement.lock() {
                     return Ok(None);
                 }
@@ -273,7 +275,7 @@ impl Planner {
 
     /// Qualified names of real indexes, for people.
     pub fn index_names(&self, indexes: &[Oid]) -> Result<Vec<String>, Failure> {
-        isolated(None, || {
+        isolated(&Identity::CALLER, || {
             Ok(indexes
                 .iter()
                 .filter_map(|oid| {

@@ -1,8 +1,9 @@
 //! Statements to price: where they come from, and their analysed form.
 
 use super::failure::Failure;
-use super::isolate::isolated;
+use super::isolate::{Identity, isolated};
 use super::memory::Context;
+use super::stored::StoredStatement;
 use super::watch;
 use crate::pg::nodes::{items, length, tag};
 use pgrx::pg_sys::{self, NodeTag};
@@ -29,6 +30,17 @@ pub enum StatementSource {
         /// Parameter values; empty: the generic plan.
         samples: Vec<Sample>,
     },
+    /// A statement that was captured: planned as its own user, as it was analysed then.
+    Stored(StoredStatement),
+}
+
+impl StatementSource {
+    fn identity(&self) -> Result<Identity, Failure> {
+        match self {
+            StatementSource::Text { .. } => Ok(Identity::CALLER),
+            StatementSource::Stored(stored) => stored.identity(),
+        }
+    }
 }
 
 /// A parameter value, ready for the planner.
@@ -42,6 +54,8 @@ struct Value {
 /// An analysed and rewritten statement.
 pub(super) struct Statement {
     source: StatementSource,
+    /// Who it is planned as.
+    pub identity: Identity,
     /// The source text, for the planner's callers down the line.
     pub text: CString,
     /// Rewritten queries (rules can make several), without utility commands.
@@ -59,7 +73,11 @@ impl Statement {
     /// functions. `scratch` holds what is needed only for that.
     pub(super) fn load(source: StatementSource, scratch: &Context) -> Result<Self, Failure> {
         let context = Context::new(c"indexpilot statement");
-        let StatementSource::Text { sql, samples } = &source;
+        let identity = source.identity()?;
+        let (sql, samples) = match &source {
+            StatementSource::Text { sql, samples } => (sql, samples),
+            StatementSource::Stored(stored) => (&stored.text, &stored.samples),
+        };
         let text = CString::new(sql.as_str()).map_err(|_| {
             Failure::new(
                 PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
@@ -68,10 +86,13 @@ impl Statement {
         })?;
         let analysed = watch::epoch();
         let (queries, relations, samples) = scratch.within(|| {
-            isolated(None, || {
+            isolated(&identity, || {
                 // SAFETY: within a transaction; what is kept is copied to the context.
                 unsafe {
-                    let (rewritten, types) = analyse(&text)?;
+                    let (rewritten, types) = match &source {
+                        StatementSource::Text { .. } => analyse(&text)?,
+                        StatementSource::Stored(stored) => stored.reload()?,
+                    };
                     let samples = samples
                         .iter()
                         .map(|sample| {
@@ -103,6 +124,7 @@ impl Statement {
         }
         Ok(Statement {
             source,
+            identity,
             text,
             queries,
             relations,
@@ -269,7 +291,7 @@ unsafe fn bind(values: &[Option<String>], types: &[pg_sys::Oid]) -> Result<Vec<V
 }
 
 /// All relations of a query tree, with the lock that each entry asks for.
-unsafe fn collect_relations(
+pub(super) unsafe fn collect_relations(
     node: *mut pg_sys::Node,
     found: &mut Vec<(pg_sys::Oid, pg_sys::LOCKMODE)>,
 ) {
