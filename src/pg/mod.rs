@@ -7,7 +7,9 @@
 pub mod clock;
 pub mod compat;
 pub mod database_ddl;
+pub mod ddl;
 pub mod guc;
+pub mod load;
 pub mod locks;
 pub mod nodes;
 pub mod planwalk;

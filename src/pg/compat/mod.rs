@@ -4,4 +4,5 @@
 pub mod ownership;
 pub mod planner;
 pub mod querytree;
+pub mod portal;
 pub mod signals;
