@@ -30,3 +30,18 @@ extension_sql_file!(
     name = "functions_what_if",
     requires = ["schema_guard"]
 );
+extension_sql_file!(
+    "../sql/tables/genome.sql",
+    name = "tables_genome",
+    requires = ["tables_mutation_log"]
+);
+extension_sql_file!(
+    "../sql/tables/expression.sql",
+    name = "tables_expression",
+    requires = ["tables_genome"]
+);
+extension_sql_file!(
+    "../sql/functions/genome.sql",
+    name = "functions_genome",
+    requires = ["tables_expression"]
+);

@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 mod capture;
+mod genome;
 mod lineage;
 mod what_if;
 

@@ -12,6 +12,7 @@ pub mod guc;
 pub mod load;
 pub mod locks;
 pub mod nodes;
+pub mod opclass;
 pub mod planwalk;
 pub mod querytree;
 pub mod spi;

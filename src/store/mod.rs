@@ -3,4 +3,7 @@
 //! `worker` do) and switch to the owner of the tables themselves.
 
 pub mod chain;
+pub mod expression;
+pub mod genome;
 pub mod mutation_log;
+pub mod schema_change;

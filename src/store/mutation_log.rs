@@ -56,6 +56,17 @@ pub(super) fn through<T>(door: Door, work: impl FnOnce() -> T) -> T {
 /// What SPI reports. An ERROR of the server (a parent that is no UUID, an empty reason)
 /// is raised.
 pub fn append(record: &MutationRecord) -> SpiResult<Uuid> {
+    let id = Spi::get_one::<Uuid>("SELECT pg_catalog.gen_random_uuid()")?
+        .ok_or(pgrx::spi::SpiError::InvalidPosition)?;
+    append_as(id, record)?;
+    Ok(id)
+}
+
+/// As [`append`], with an identity made before, for rows that refer to the entry.
+///
+/// # Errors
+/// As [`append`].
+pub fn append_as(id: Uuid, record: &MutationRecord) -> SpiResult<()> {
     let role = spi::current_role();
     let relation = record.relation.as_ref();
     let index = record.index.as_ref();
@@ -63,7 +74,7 @@ pub fn append(record: &MutationRecord) -> SpiResult<Uuid> {
         .inverse
         .as_ref()
         .map(|inverse| serde_json::to_string(inverse).unwrap_or_else(|e| error!("{e}")));
-    let arguments: [DatumWithOid; 18] = [
+    let arguments: [DatumWithOid; 19] = [
         spi::system_identifier().into(),
         spi::database().into(),
         record.kind.name().into(),
@@ -82,6 +93,7 @@ pub fn append(record: &MutationRecord) -> SpiResult<Uuid> {
         record.evidence.to_string().into(),
         inverse.into(),
         role.as_str().into(),
+        id.into(),
     ];
     through(Door::Append, || {
         Spi::connect_mut(|client| {
@@ -91,19 +103,16 @@ pub fn append(record: &MutationRecord) -> SpiResult<Uuid> {
                          kind, phase, parent, cause, recommendation, relation_oid, schema_name,
                          relation_name, index_oid, index_schema, index_name, tenant, reason,
                          evidence, inverse, role_name, session_role, application)
-                     VALUES (gen_random_uuid(), $1, $2, clock_timestamp(),
+                     VALUES ($19, $1, $2, clock_timestamp(),
                          $3, $4, $5::uuid, $6, $7::uuid, $8, $9, $10, $11, $12, $13, $14, $15,
                          $16::jsonb, $17::jsonb, $18, session_user,
-                         current_setting('application_name'))
-                     RETURNING id",
+                         current_setting('application_name'))",
                     None,
                     &arguments,
-                )?
-                .first()
-                .get_one::<Uuid>()
+                )
+                .map(drop)
         })
-    })?
-    .ok_or(pgrx::spi::SpiError::InvalidPosition)
+    })
 }
 
 /// An intent of ours in this database that has no outcome yet: what a crash left, or what
