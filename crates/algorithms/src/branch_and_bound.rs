@@ -13,7 +13,7 @@ use crate::local_search::improve;
 use crate::presolve::{Reduced, reduce};
 use crate::program::{Fix, Program, Score};
 use crate::selection_state::{Layout, State};
-use crate::volume::{Multipliers, Relaxation};
+use crate::volume::{ClassState, Multipliers, Relaxation};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::rc::Rc;
@@ -88,6 +88,7 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
         let relaxation = Relaxation::new(&small);
         let mut at = relaxation.start();
         let fix = vec![Fix::Free; reduced.old.len()];
+        let classes = relaxation.class_states(&fix, &[]);
         let tolerance = goal.gap * best_score.objective.abs().max(1e-9);
         let target = if best_score.feasible() {
             best_score.objective
@@ -95,7 +96,7 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
             f64::INFINITY
         };
         let rounds = goal.root_rounds;
-        let result = relaxation.bound(&fix, &mut at, target, tolerance, rounds, effort);
+        let result = relaxation.bound(&fix, &classes, &mut at, target, tolerance, rounds, effort);
         // Fixing below removes only what cannot beat the incumbent.
         bound = bound.max(result.value.min(target));
         let candidate = round(&small, &result.primal, effort);
@@ -245,6 +246,8 @@ fn round(layout: &Layout<'_>, primal: &[f64], effort: &mut Effort<'_>) -> Vec<bo
 struct Open {
     bound: f64,
     number: u64,
+    /// Index decided in or out; numbers from the count of indexes up: update class decided
+    /// triggered or quiet.
     decisions: Vec<(u32, bool)>,
     at: Option<Rc<Multipliers>>,
 }
@@ -322,6 +325,14 @@ impl Search<'_, '_> {
             let Some(fix) = self.propagate(&small, &node.decisions) else {
                 continue;
             };
+            let n = fix.len() as u32;
+            let decided: Vec<(u32, bool)> = node
+                .decisions
+                .iter()
+                .filter(|d| d.0 >= n)
+                .map(|&(k, v)| (k - n, v))
+                .collect();
+            let classes = relaxation.class_states(&fix, &decided);
             let mut at = node
                 .at
                 .as_deref()
@@ -332,7 +343,8 @@ impl Search<'_, '_> {
             } else {
                 self.goal.node_rounds
             };
-            let result = relaxation.bound(&fix, &mut at, target, tolerance, rounds, effort);
+            let result =
+                relaxation.bound(&fix, &classes, &mut at, target, tolerance, rounds, effort);
             *nodes += 1;
             let bound = result.value.max(node.bound);
             if bound == f64::INFINITY {
@@ -364,7 +376,7 @@ impl Search<'_, '_> {
                 cut = cut.min(bound);
                 continue;
             }
-            match self.branch_on(&small, &fix, &result.primal, &result.reduced) {
+            match self.branch_on(&small, &fix, &classes, &result.primal, &result.reduced) {
                 None => {
                     // Everything is decided: the exact value.
                     let chosen: Vec<bool> = fix.iter().map(|f| *f == Fix::In).collect();
@@ -408,9 +420,21 @@ impl Search<'_, '_> {
     /// Fixings that follow from the decisions; `None` where they contradict a limit.
     fn propagate(&self, small: &Layout<'_>, decisions: &[(u32, bool)]) -> Option<Vec<Fix>> {
         let program = small.program;
-        let mut fix = vec![Fix::Free; program.indexes.len()];
-        for &(i, value) in decisions {
+        let n = program.indexes.len();
+        let mut fix = vec![Fix::Free; n];
+        for &(i, value) in decisions.iter().filter(|d| (d.0 as usize) < n) {
             fix[i as usize] = if value { Fix::In } else { Fix::Out };
+        }
+        for &(u, triggered) in decisions.iter().filter(|d| d.0 as usize >= n) {
+            if triggered {
+                continue;
+            }
+            for &i in &program.classes[u as usize - n].triggers {
+                if fix[i as usize] == Fix::In {
+                    return None;
+                }
+                fix[i as usize] = Fix::Out;
+            }
         }
         let chosen: Vec<bool> = fix.iter().map(|f| *f == Fix::In).collect();
         for (r, limit) in program.limits.iter().enumerate() {
@@ -443,17 +467,45 @@ impl Search<'_, '_> {
         Some(fix)
     }
 
-    /// The free index whose decision says most: the most fractional, weighted by what it
-    /// is worth; `None` when all are decided.
+    /// What to decide next: the dearest open update class that some trigger leans to, else
+    /// the most fractional free index, weighted by what it serves; `None` when all indexes
+    /// are decided. (A class above the count of indexes, as in [`Open`].)
     fn branch_on(
         &self,
         small: &Layout<'_>,
         fix: &[Fix],
+        classes: &[ClassState],
         primal: &[f64],
         reduced: &[f64],
     ) -> Option<usize> {
+        let n = fix.len();
+        let class = classes
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| **state == ClassState::Open)
+            .map(|(u, _)| {
+                let class = &small.program.classes[u];
+                let lean = class
+                    .triggers
+                    .iter()
+                    .map(|&i| primal[i as usize])
+                    .fold(0.0, f64::max);
+                let cost: f64 = class
+                    .per_index
+                    .iter()
+                    .map(|&(j, e)| e * primal[j as usize])
+                    .sum();
+                (lean, class.base + cost, u)
+            })
+            .filter(|(lean, cost, _)| *lean > 0.02 && *cost > 0.0)
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.2.cmp(&a.2)));
+        if let Some((_, _, u)) = class
+            && small.program.class_scale > 0.0
+        {
+            return Some(n + u);
+        }
         let mut best: Option<(f64, usize)> = None;
-        for i in 0..fix.len() {
+        for i in 0..n {
             if fix[i] != Fix::Free {
                 continue;
             }

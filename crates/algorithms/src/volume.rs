@@ -15,6 +15,17 @@ use crate::effort::Effort;
 use crate::program::{Fix, Program};
 use crate::selection_state::Layout;
 
+/// What is known of an update class at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClassState {
+    /// Open.
+    Open,
+    /// Triggered: its base is paid, and every index pays its own.
+    Triggered,
+    /// Not triggered: every trigger is out.
+    Quiet,
+}
+
 /// The multipliers and where each belongs; one for a [`Layout`].
 pub struct Relaxation<'l, 'p> {
     layout: &'l Layout<'p>,
@@ -129,6 +140,31 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         }
     }
 
+    /// The state of each class that follows from the fixings and from `decided`.
+    pub fn class_states(&self, fix: &[Fix], decided: &[(u32, bool)]) -> Vec<ClassState> {
+        let program = self.layout.program;
+        let mut states: Vec<ClassState> = program
+            .classes
+            .iter()
+            .map(|class| {
+                let is = |f: Fix| move |&i: &u32| fix[i as usize] == f;
+                if class.always || class.triggers.iter().any(is(Fix::In)) {
+                    ClassState::Triggered
+                } else if class.triggers.iter().all(is(Fix::Out)) {
+                    ClassState::Quiet
+                } else {
+                    ClassState::Open
+                }
+            })
+            .collect();
+        for &(u, triggered) in decided {
+            if triggered {
+                states[u as usize] = ClassState::Triggered;
+            }
+        }
+        states
+    }
+
     /// All multipliers zero.
     pub fn start(&self) -> Multipliers {
         Multipliers {
@@ -143,9 +179,11 @@ impl<'l, 'p> Relaxation<'l, 'p> {
     /// Improves `at` for at most `iterations` rounds and returns the best bound under
     /// `fix`. `target` is the incumbent's objective; the pass ends early once the bound
     /// passes it less `tolerance`.
+    #[allow(clippy::too_many_arguments, reason = "the state of one node")]
     pub fn bound(
         &self,
         fix: &[Fix],
+        classes: &[ClassState],
         at: &mut Multipliers,
         target: f64,
         tolerance: f64,
@@ -161,7 +199,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             };
         };
         let work = (active.slots.len() + active.cost.len() + self.slot_index.len() + 4 * n) as u64;
-        let mut best = self.evaluate(fix, &active, at);
+        let mut best = self.evaluate(fix, classes, &active, at);
         let (mut x, mut z) = (best.x.clone(), best.z.clone());
         let mut y = vec![0.0; self.slot_index.len()];
         mark(&active, &best.picked, 1.0, &mut y);
@@ -179,14 +217,14 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             } else {
                 best.value + 0.05 * best.value.abs() + 1.0
             };
-            let direction = self.direction(fix, &x, &y, &z, query_cost);
+            let direction = self.direction(fix, classes, &x, &y, &z, query_cost);
             let norm = direction.norm(at);
             if norm < 1e-18 {
                 break;
             }
             let step = theta * (goal - best.value).max(1e-6 * goal.abs().max(1.0)) / norm;
             let trial = self.moved(at, &direction, step);
-            let next = self.evaluate(fix, &active, &trial);
+            let next = self.evaluate(fix, classes, &active, &trial);
             // The averages: what the multipliers converge to is a primal solution.
             x.iter_mut()
                 .zip(&next.x)
@@ -268,7 +306,13 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         Some(active)
     }
 
-    fn evaluate(&self, fix: &[Fix], active: &Active, at: &Multipliers) -> Evaluation {
+    fn evaluate(
+        &self,
+        fix: &[Fix],
+        classes: &[ClassState],
+        active: &Active,
+        at: &Multipliers,
+    ) -> Evaluation {
         let program: &Program = self.layout.program;
         let n = fix.len();
         let mut value = program.constant;
@@ -297,7 +341,10 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             .map(|(t, o)| t.linear + o)
             .collect();
         for (s, &i) in self.slot_index.iter().enumerate() {
-            reduced[i as usize] -= at.query[s];
+            // A multiplier on an index that is in for sure would only weaken the bound.
+            if fix[i as usize] == Fix::Free {
+                reduced[i as usize] -= at.query[s];
+            }
         }
         // Update classes.
         let mut hot: Vec<f64> = program
@@ -306,20 +353,31 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             .map(|c| program.class_scale * c.base)
             .collect();
         for (k, &(u, i)) in self.trigger.iter().enumerate() {
-            hot[u as usize] -= at.trigger[k];
-            reduced[i as usize] += at.trigger[k];
+            if classes[u as usize] == ClassState::Open {
+                hot[u as usize] -= at.trigger[k];
+                reduced[i as usize] += at.trigger[k];
+            }
         }
-        for (k, &(u, j, _)) in self.product.iter().enumerate() {
-            hot[u as usize] += at.product[k];
-            reduced[j as usize] += at.product[k];
-            value -= at.product[k];
+        for (k, &(u, j, e)) in self.product.iter().enumerate() {
+            match classes[u as usize] {
+                ClassState::Open => {
+                    hot[u as usize] += at.product[k];
+                    reduced[j as usize] += at.product[k];
+                    value -= at.product[k];
+                }
+                ClassState::Triggered => reduced[j as usize] += e,
+                ClassState::Quiet => {}
+            }
         }
-        let z: Vec<f64> = program
-            .classes
+        let z: Vec<f64> = classes
             .iter()
             .zip(&hot)
             .map(|(class, &h)| {
-                let one = class.always || h < 0.0;
+                let one = match class {
+                    ClassState::Open => h < 0.0,
+                    ClassState::Triggered => true,
+                    ClassState::Quiet => false,
+                };
                 value += if one { h } else { 0.0 };
                 f64::from(u8::from(one))
             })
@@ -383,33 +441,44 @@ impl<'l, 'p> Relaxation<'l, 'p> {
     fn direction(
         &self,
         fix: &[Fix],
+        classes: &[ClassState],
         x: &[f64],
         y: &[f64],
         z: &[f64],
         query_cost: f64,
     ) -> Multipliers {
         let program = self.layout.program;
+        let open = |u: u32| classes[u as usize] == ClassState::Open;
         let query = self
             .slot_index
             .iter()
             .enumerate()
-            .map(|(s, &i)| {
-                if fix[i as usize] == Fix::Free {
-                    y[s] - x[i as usize]
-                } else {
-                    0.0
-                }
+            .map(|(s, &i)| match fix[i as usize] {
+                Fix::Free => y[s] - x[i as usize],
+                Fix::In | Fix::Out => 0.0,
             })
             .collect();
         let trigger = self
             .trigger
             .iter()
-            .map(|&(u, i)| x[i as usize] - z[u as usize])
+            .map(|&(u, i)| {
+                if open(u) {
+                    x[i as usize] - z[u as usize]
+                } else {
+                    0.0
+                }
+            })
             .collect();
         let product = self
             .product
             .iter()
-            .map(|&(u, j, _)| z[u as usize] + x[j as usize] - 1.0)
+            .map(|&(u, j, _)| {
+                if open(u) {
+                    z[u as usize] + x[j as usize] - 1.0
+                } else {
+                    0.0
+                }
+            })
             .collect();
         let row = program
             .limits

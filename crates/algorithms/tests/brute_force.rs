@@ -106,7 +106,7 @@ proptest! {
         let mut at = relaxation.start();
         let mut go_on = || Pulse::Continue;
         let mut effort = Effort::new(u64::MAX, &mut go_on);
-        let bound = relaxation.bound(&fix, &mut at, f64::INFINITY, 0.0, 100, &mut effort);
+        let bound = relaxation.bound(&fix, &relaxation.class_states(&fix, &[]), &mut at, f64::INFINITY, 0.0, 100, &mut effort);
         if let Some((best, _)) = brute_force(&program) {
             prop_assert!(bound.value <= best + 1e-7 * best.abs().max(1.0), "seed {seed}: {} above {best}", bound.value);
         }

@@ -140,6 +140,28 @@ fn finish(
     })
 }
 
+/// The solution that `chosen` is, with the bound of another search; `None` where it breaks
+/// a rule.
+pub fn assess(
+    problem: &Problem,
+    chosen: &[bool],
+    bounded: &Solution,
+) -> Result<Option<Solution>, SelectionError> {
+    let lowered = lower(problem)?;
+    let score = lowered.program.score(chosen);
+    if !score.feasible() {
+        return Ok(None);
+    }
+    let gap = ((score.objective - bounded.bound) / score.objective.abs().max(1e-9)).max(0.0);
+    Ok(Some(Solution {
+        chosen: chosen.to_vec(),
+        after: score.objective,
+        gap,
+        why: explain(problem, &lowered, chosen),
+        ..bounded.clone()
+    }))
+}
+
 fn broken_rules(lowered: &Lowered, chosen: &[bool]) -> String {
     let mut broken = Vec::new();
     for (r, kind) in lowered.limits.iter().enumerate() {
