@@ -11,6 +11,7 @@ mod schema;
 mod api;
 mod capture;
 mod config;
+mod health;
 mod pg;
 mod store;
 mod worker;
@@ -22,6 +23,9 @@ pgrx::pg_module_magic!(name, version);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     config::define();
+    if !health::begin() {
+        return;
+    }
     worker::register(worker::Duties {
         unsaved: |_| false,
         flush: || {},

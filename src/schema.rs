@@ -26,6 +26,16 @@ extension_sql_file!(
     requires = ["tables_mutation_log"]
 );
 extension_sql_file!(
+    "../sql/tables/setting.sql",
+    name = "tables_setting",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
+    "../sql/functions/health.sql",
+    name = "functions_health",
+    requires = ["tables_setting", "tables_mutation_log"]
+);
+extension_sql_file!(
     "../sql/functions/what_if.sql",
     name = "functions_what_if",
     requires = ["schema_guard"]
@@ -45,3 +55,5 @@ extension_sql_file!(
     name = "functions_genome",
     requires = ["tables_expression"]
 );
+// Stays the last of all: this database is looked after from the commit on.
+extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);

@@ -299,7 +299,8 @@ impl Cluster {
                 self.postmaster = None;
                 return Err(self.log());
             }
-            if self.try_session("postgres").is_ok() {
+            // As pg_ctl does it: a connection that comes too early leaves a FATAL in the log.
+            if self.accepts_connections() && self.try_session("postgres").is_ok() {
                 return Ok(());
             }
             assert!(
@@ -309,6 +310,15 @@ impl Cluster {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Whether the postmaster has written `ready` into the last line of its lock file.
+    fn accepts_connections(&self) -> bool {
+        fs::read_to_string(self.data().join("postmaster.pid")).is_ok_and(|text| {
+            text.lines()
+                .nth(7)
+                .is_some_and(|line| line.trim() == "ready")
+        })
     }
 
     /// Stops the cluster: `SIGTERM` smart, `SIGINT` fast, `SIGQUIT` immediate (a crash).

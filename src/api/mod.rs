@@ -4,6 +4,7 @@ use pgrx::prelude::*;
 
 mod capture;
 mod genome;
+mod health;
 mod lineage;
 mod what_if;
 

@@ -7,3 +7,4 @@ pub mod expression;
 pub mod genome;
 pub mod mutation_log;
 pub mod schema_change;
+pub mod setting;

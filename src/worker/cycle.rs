@@ -3,11 +3,13 @@
 
 use super::{DUTIES, Duties};
 use crate::config;
+use crate::health;
 use crate::pg::clock;
 use crate::pg::spi;
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::worker_entry::board::{Presence, Request, Slot};
 use crate::pg::worker_entry::{self, own_slot, report_activity};
+use indexpilot_model::Module;
 use pgrx::prelude::*;
 use std::time::Duration;
 
@@ -36,7 +38,10 @@ pub(super) fn run() {
     let (Some(slot), Some(duties)) = (own_slot(), DUTIES.get()) else {
         return;
     };
-    match transaction::run(|| spi::our_relation(c"mutation_log").is_some()) {
+    // Makes known what is switched off here; false also where the SQL objects are of another
+    // version than the library.
+    let look = || spi::our_relation(c"mutation_log").is_some() && health::attach().unwrap_or(false);
+    match transaction::run(look) {
         Ok(true) => slot.set_presence(Presence::Present),
         Ok(false) => {
             slot.set_presence(Presence::Absent);
@@ -131,7 +136,8 @@ impl Cycle {
         let config = config::current();
         let mut busy = false;
         let flush_due = now - self.flushed_at >= i64::from(config.flush_interval) * 1_000_000;
-        let analysis_due = self.slot.asked(Request::Analyze) || self.slot.analysis_due() <= now;
+        let analysis_due = !config.off.contains(Module::Advisor)
+            && (self.slot.asked(Request::Analyze) || self.slot.analysis_due() <= now);
         if self.slot.take(Request::Flush)
             || ((flush_due || analysis_due) && (self.duties.unsaved)(spi::database().to_u32()))
         {
@@ -154,6 +160,7 @@ impl Cycle {
         }
         self.slot.take(Request::Jobs);
         while !self.slot.asked(Request::Stop)
+            && !config::current().off.contains(Module::Worker)
             && transaction::attempt(self.duties.work).map_err(|error| ("run a job", error))?
         {
             busy = true;

@@ -9,8 +9,10 @@ use super::DUTIES;
 use crate::config;
 use crate::pg::clock;
 use crate::pg::locks;
+use crate::pg::switch;
 use crate::pg::worker_entry::board::{Board, CancelReason, Presence, Request, Slot, board};
 use crate::pg::worker_entry::{self, Started};
+use indexpilot_model::ModuleSet;
 use pgrx::pg_sys::Oid;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -101,6 +103,13 @@ impl Launcher {
     /// Starts a worker where there is work and none is running.
     fn attend(&mut self, slot: &Slot, now: i64) {
         let database = slot.database();
+        // Unknown after a restart: a worker looks, and makes it known.
+        if switch::off_in(database.to_u32()) == Some(ModuleSet::ALL) {
+            if slot.worker() != 0 {
+                stop(slot);
+            }
+            return;
+        }
         if slot.worker() != 0
             || self.started.contains_key(&database.to_u32())
             || slot.held_until() > now
@@ -147,12 +156,7 @@ impl Launcher {
     /// `indexpilot.enabled` is off: whatever runs is cancelled and ends.
     fn stop_all(&self) {
         for slot in self.board.taken().filter(|slot| slot.worker() != 0) {
-            slot.request(Request::Stop);
-            if slot.building() {
-                worker_entry::cancel(slot, CancelReason::Disabled);
-            } else {
-                worker_entry::ask(slot.database(), Request::Stop);
-            }
+            stop(slot);
         }
     }
 
@@ -174,5 +178,15 @@ impl Launcher {
             Err(error) => pgrx::log!("indexpilot launcher could not read the lock table: {error}"),
         }
         true
+    }
+}
+
+/// Cancels a build, and asks the worker to end.
+fn stop(slot: &Slot) {
+    slot.request(Request::Stop);
+    if slot.building() {
+        worker_entry::cancel(slot, CancelReason::Disabled);
+    } else {
+        worker_entry::ask(slot.database(), Request::Stop);
     }
 }

@@ -1,6 +1,7 @@
 //! The configuration: one immutable value, made from the GUCs by `src/config` and handed
 //! to whoever decides. Pure code never reads a setting from anywhere else.
 
+use crate::module::ModuleSet;
 use serde::{Deserialize, Serialize};
 
 /// How far an action goes by itself.
@@ -40,10 +41,12 @@ impl Default for MaintenanceWindow {
 /// All settings that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// `indexpilot.enabled`.
+    /// Whether anything at all is on here: false when `indexpilot.enabled` or `disable()` has
+    /// switched everything off, or nothing is known of this database yet.
     pub enabled: bool,
-    /// Modules switched off (`indexpilot.disabled_modules`), lower case.
-    pub disabled_modules: Vec<String>,
+    /// Modules and features that are off in this database, by `indexpilot.disabled_modules`
+    /// or `indexpilot.disable()`; all of them where everything is off.
+    pub off: ModuleSet,
     /// `indexpilot.create_index`.
     pub create_index: Stage,
     /// `indexpilot.drop_index`.
@@ -93,7 +96,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             enabled: true,
-            disabled_modules: Vec::new(),
+            off: ModuleSet::NONE,
             create_index: Stage::Advise,
             drop_index: Stage::Advise,
             reindex: Stage::Advise,

@@ -3,6 +3,7 @@
 
 pub mod ownership;
 pub mod planner;
-pub mod querytree;
 pub mod portal;
+pub mod querytree;
+pub mod shared_memory;
 pub mod signals;

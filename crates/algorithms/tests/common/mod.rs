@@ -1,6 +1,6 @@
 //! Shared by the tests: the parser for published instances in AMPL data format, brute
 //! force, and random programs.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use indexpilot_algorithms::program::{
     Atom, Fix, IndexTerm, Limit, Program, QueryTerm, UpdateClass,

@@ -1,0 +1,2 @@
+-- From the commit on, this database is looked after.
+SELECT indexpilot.attach();
