@@ -114,11 +114,15 @@ impl Server {
 
     /// Takes the lock that makes this simulator the only one on the server; it lasts as long as the connection.
     pub fn lock(&self, client: &mut Client) -> Result<()> {
-        if client
-            .query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&LOCK])?
-            .get::<_, bool>(0)
-        {
-            return Ok(());
+        // The backend of a connection that we closed a moment ago may still be on its way out.
+        for _ in 0..20 {
+            if client
+                .query_one("SELECT pg_catalog.pg_try_advisory_lock($1)", &[&LOCK])?
+                .get::<_, bool>(0)
+            {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         bail!(
             "another indexpilot-sim works on this server\nHINT: Wait for it to end; two loads at once would measure each other."
@@ -219,17 +223,22 @@ impl Server {
 
     /// Refuses when others are connected to a database that is about to be replaced or copied.
     pub fn refuse_if_in_use(&self, client: &mut Client, database: &str) -> Result<()> {
-        let others: Vec<String> = client
-            .query(
-                "SELECT DISTINCT COALESCE(NULLIF(application_name, ''), usename::text) FROM pg_catalog.pg_stat_activity \
-                 WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' ORDER BY 1",
-                &[&database],
-            )?
-            .iter()
-            .map(|r| r.get(0))
-            .collect();
-        if others.is_empty() {
-            return Ok(());
+        let mut others: Vec<String> = Vec::new();
+        // Our own connections of a moment ago may still be on their way out.
+        for _ in 0..20 {
+            others = client
+                .query(
+                    "SELECT DISTINCT COALESCE(NULLIF(application_name, ''), usename::text) FROM pg_catalog.pg_stat_activity \
+                     WHERE datname = $1 AND pid <> pg_catalog.pg_backend_pid() AND backend_type = 'client backend' ORDER BY 1",
+                    &[&database],
+                )?
+                .iter()
+                .map(|r| r.get(0))
+                .collect();
+            if others.is_empty() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         bail!(
             "database \"{database}\" is in use by {}\nHINT: Disconnect them, or choose another name with --database.",

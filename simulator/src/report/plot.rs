@@ -204,7 +204,14 @@ pub fn dots(title: &str, unit: &str, rows: &[Row]) -> Result<String> {
 /// Horizontal bars on a linear axis from zero.
 pub fn bars(title: &str, rows: &[(String, f64, String)]) -> Result<String> {
     let height = 46 + rows.len() as u32 * 30;
-    let top = rows.iter().map(|r| r.1).fold(f64::MIN_POSITIVE, f64::max) * 1.25;
+    // Room for the label behind the longest bar: about seven of the 790 pixels a letter.
+    let top = rows
+        .iter()
+        .map(|(_, value, label)| {
+            value / (1.0 - (label.chars().count() as f64 * 7.0 / 790.0).min(0.7))
+        })
+        .fold(f64::MIN_POSITIVE, f64::max)
+        * 1.05;
     let n = rows.len() as f64;
     draw(900, height, |area| {
         let mut chart = ChartBuilder::on(area)
