@@ -27,11 +27,16 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     worker::register(worker::Duties {
-        unsaved: |_| false,
-        flush: || {},
+        unsaved: pg::ddl_notices::pending,
+        flush: || {
+            if let Err(e) = store::schema_change::follow() {
+                error!("{e}");
+            }
+        },
         analyze: || {},
         work: || false,
         tidy: || {},
     });
     pg::whatif::install();
+    pg::ddl_notices::install();
 }

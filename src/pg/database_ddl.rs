@@ -6,6 +6,7 @@
 //! no Rust destructor around the server's code (an ERROR passes through with every field).
 
 use crate::pg::compat::ownership;
+use crate::pg::ddl_notices;
 use crate::pg::worker_entry::board::{CancelReason, Presence, Request, board};
 use crate::pg::worker_entry::{self, wake_launcher};
 use pgrx::pg_sys;
@@ -72,7 +73,10 @@ unsafe extern "C-unwind" fn hook(
     unsafe {
         let node = (*statement).utilityStmt;
         if !node.is_null() {
-            let _ = std::panic::catch_unwind(|| before(node));
+            let _ = std::panic::catch_unwind(|| {
+                ddl_notices::about_to_run(node);
+                before(node);
+            });
         }
         let next: Utility = match PREVIOUS {
             // The types differ only in being optional.

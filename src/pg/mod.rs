@@ -8,6 +8,7 @@ pub mod clock;
 pub mod compat;
 pub mod database_ddl;
 pub mod ddl;
+pub mod ddl_notices;
 pub mod guc;
 pub mod load;
 pub mod locks;

@@ -108,6 +108,18 @@ pub fn current_role() -> String {
     }
 }
 
+/// Name of a role; its OID in digits when it is gone.
+pub fn role_name(role: pg_sys::Oid) -> String {
+    // SAFETY: a syscache lookup inside a transaction; NULL for an unknown role.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        if name.is_null() {
+            return role.to_u32().to_string();
+        }
+        CStr::from_ptr(name).to_string_lossy().into_owned()
+    }
+}
+
 /// Identifier of this cluster (pg_control), the same in the whole replication group.
 pub fn system_identifier() -> i64 {
     // SAFETY: reads a value that was set at start. Stored as the server shows it, signed.

@@ -67,14 +67,15 @@ pub fn append(record: &MutationRecord) -> SpiResult<Uuid> {
 /// # Errors
 /// As [`append`].
 pub fn append_as(id: Uuid, record: &MutationRecord) -> SpiResult<()> {
-    let role = spi::current_role();
+    let actor = record.actor.as_ref();
+    let role = actor.map_or_else(spi::current_role, |actor| actor.role.clone());
     let relation = record.relation.as_ref();
     let index = record.index.as_ref();
     let inverse = record
         .inverse
         .as_ref()
         .map(|inverse| serde_json::to_string(inverse).unwrap_or_else(|e| error!("{e}")));
-    let arguments: [DatumWithOid; 19] = [
+    let arguments: [DatumWithOid; 22] = [
         spi::system_identifier().into(),
         spi::database().into(),
         record.kind.name().into(),
@@ -94,6 +95,9 @@ pub fn append_as(id: Uuid, record: &MutationRecord) -> SpiResult<()> {
         inverse.into(),
         role.as_str().into(),
         id.into(),
+        actor.map(|actor| actor.session_role.as_str()).into(),
+        actor.map(|actor| actor.application.as_str()).into(),
+        actor.map(|actor| actor.at).into(),
     ];
     through(Door::Append, || {
         Spi::connect_mut(|client| {
@@ -103,10 +107,11 @@ pub fn append_as(id: Uuid, record: &MutationRecord) -> SpiResult<()> {
                          kind, phase, parent, cause, recommendation, relation_oid, schema_name,
                          relation_name, index_oid, index_schema, index_name, tenant, reason,
                          evidence, inverse, role_name, session_role, application)
-                     VALUES ($19, $1, $2, clock_timestamp(),
+                     VALUES ($19, $1, $2, COALESCE('epoch'::timestamptz + $22 * interval '1 microsecond',
+                         clock_timestamp()),
                          $3, $4, $5::uuid, $6, $7::uuid, $8, $9, $10, $11, $12, $13, $14, $15,
-                         $16::jsonb, $17::jsonb, $18, session_user,
-                         current_setting('application_name'))",
+                         $16::jsonb, $17::jsonb, $18, COALESCE($20, session_user),
+                         COALESCE($21, current_setting('application_name')))",
                     None,
                     &arguments,
                 )

@@ -204,6 +204,19 @@ pub enum Inverse {
     Fields(Vec<FieldSwitch>),
 }
 
+/// Who did it, where that is not the session that writes the entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The role that acted (`current_user`).
+    pub role: String,
+    /// The role that had logged in (`session_user`).
+    pub session_role: String,
+    /// Its `application_name`.
+    pub application: String,
+    /// When, microseconds since the Unix epoch.
+    pub at: crate::ports::Timestamp,
+}
+
 /// An entry to be appended to the log. Identity, time, role and place in the chain are
 /// given by the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -232,6 +245,9 @@ pub struct MutationRecord {
     pub evidence: serde_json::Value,
     /// How it is undone.
     pub inverse: Option<Inverse>,
+    /// Who did it, and when; `None`: this session, now.
+    #[serde(default)]
+    pub actor: Option<Actor>,
 }
 
 impl MutationRecord {
@@ -254,6 +270,7 @@ impl MutationRecord {
             reason: reason.into(),
             evidence: serde_json::Value::Object(serde_json::Map::new()),
             inverse: None,
+            actor: None,
         }
     }
 

@@ -316,4 +316,4 @@ pub(super) unsafe fn attach() {
 }
 
 /// AddinShmemInitLock's place in `MainLWLockArray` (lwlocknames.txt), the same in 15 to 18.
-const ADDIN_SHMEM_INIT_LOCK: usize = 21;
+pub(in crate::pg) const ADDIN_SHMEM_INIT_LOCK: usize = 21;

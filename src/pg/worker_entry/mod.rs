@@ -83,6 +83,7 @@ unsafe extern "C-unwind" fn request_memory() {
             previous();
         }
         pg_sys::RequestAddinShmemSpace(board::bytes());
+        pg_sys::RequestAddinShmemSpace(crate::pg::ddl_notices::bytes());
     }
 }
 
@@ -94,6 +95,7 @@ unsafe extern "C-unwind" fn attach_memory() {
             previous();
         }
         board::attach();
+        crate::pg::ddl_notices::attach();
     }
 }
 
