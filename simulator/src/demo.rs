@@ -126,7 +126,12 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
     let mut auto = None;
     if options.variants.iter().any(|v| v == AUTO) {
         let mut pilot = Pilot::install(server, &options.clone_name(AUTO))?;
-        settings.extend(pilot.hasten()?);
+        let (hastened, missing) = pilot.hasten()?;
+        settings.extend(hastened);
+        for m in &missing {
+            say(options, &format!("note: {m}"));
+        }
+        notes.extend(missing);
         if !options.quiet {
             eprintln!("Settings for a short demonstration (production keeps the defaults):");
             for s in &settings {

@@ -223,7 +223,11 @@ fn run_mode(
             Mode::Observed => pilot::Pilot::install(&server, &copy)?.observe_only()?,
             Mode::Auto => {
                 let mut p = pilot::Pilot::install(&server, &copy)?;
-                for s in p.hasten()? {
+                let (settings, notes) = p.hasten()?;
+                for n in notes {
+                    println!("note: {n}");
+                }
+                for s in settings {
                     println!(
                         "{} = {} instead of {}: {}",
                         s.name, s.value, s.default, s.why

@@ -7,44 +7,46 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What the demonstration sets in the database that IndexPilot runs: name, value, why.
+/// What the demonstration wants in the database that IndexPilot runs: name, value, why. Settings of the whole
+/// server among them are not touched: it says what they should be.
 const HASTE: &[(&str, &str, &str)] = &[
     (
         "indexpilot.maintenance_window",
-        "00:00-24:00",
+        "always",
         "a demonstration is not at night",
     ),
-    ("indexpilot.cooldown", "1s", "ten minutes instead of days"),
+    (
+        "indexpilot.analysis_interval",
+        "10s",
+        "minutes instead of days",
+    ),
+    ("indexpilot.cooldown", "0s", "minutes instead of days"),
+    (
+        "indexpilot.max_indexes_per_table",
+        "25",
+        "contacts are searched in twenty ways",
+    ),
+    (
+        "indexpilot.max_write_overhead",
+        "1000",
+        "reads are nine tenths of this load",
+    ),
     (
         "indexpilot.max_builds_per_hour",
-        "200",
-        "ten minutes instead of days",
+        "1000",
+        "minutes instead of days",
     ),
     (
         "indexpilot.max_builds_per_day",
-        "200",
-        "ten minutes instead of days",
-    ),
-    (
-        "indexpilot.max_indexes_per_table",
-        "20",
-        "the contacts table is filtered in twenty ways",
+        "1000",
+        "minutes instead of days",
     ),
     (
         "indexpilot.cpu_limit",
         "100",
-        "the demonstration itself keeps the machine busy",
+        "the load itself takes the whole machine",
     ),
-    (
-        "indexpilot.analysis_interval",
-        "15s",
-        "ten minutes instead of days",
-    ),
-    (
-        "indexpilot.flush_interval",
-        "2s",
-        "ten minutes instead of days",
-    ),
+    ("indexpilot.flush_interval", "2s", "minutes instead of days"),
 ];
 
 /// A clear refusal when the server has no IndexPilot.
@@ -118,23 +120,37 @@ impl Pilot {
         Ok(())
     }
 
-    /// Windows and rates for a demonstration; returns what differs from the defaults.
-    pub fn hasten(&mut self) -> Result<Vec<Setting>> {
-        let mut done = Vec::new();
+    /// Windows and rates for a demonstration; returns what differs from the defaults, and notes on what the
+    /// server's configuration would have to say.
+    pub fn hasten(&mut self) -> Result<(Vec<Setting>, Vec<String>)> {
+        let (mut done, mut notes) = (Vec::new(), Vec::new());
         for (name, value, why) in HASTE {
-            let Some(row) = self.client.query_opt("SELECT pg_catalog.current_setting(name), context FROM pg_catalog.pg_settings WHERE name = $1", &[name])? else {
+            let Some(row) = self.client.query_opt(
+                "SELECT pg_catalog.current_setting(name), context, COALESCE(boot_val, ''), COALESCE(unit, '') FROM pg_catalog.pg_settings WHERE name = $1",
+                &[name],
+            )?
+            else {
                 continue;
             };
-            let default: String = row.get(0);
-            self.set(name, value)?;
+            let (current, context, default, unit): (String, String, String, String) =
+                (row.get(0), row.get(1), row.get(2), row.get(3));
+            let mut shown = (*value).to_owned();
+            if context == "superuser" || context == "user" {
+                self.set(name, value)?;
+            } else if current != *value {
+                notes.push(format!(
+                    "{name} is {current}; a short demonstration wants {value} in postgresql.conf"
+                ));
+                shown = current;
+            }
             done.push(Setting {
                 name: (*name).into(),
-                value: (*value).into(),
-                default,
+                value: shown,
+                default: format!("{default}{unit}"),
                 why: (*why).into(),
             });
         }
-        Ok(done)
+        Ok((done, notes))
     }
 
     /// Lets it act.
@@ -222,16 +238,27 @@ impl Pilot {
 
     /// The mutation log.
     pub fn mutations(&mut self) -> Result<Vec<Mutation>> {
-        let rows = self.rows("indexpilot.mutation_log")?;
+        let mut rows = self.rows("indexpilot.mutation_log")?;
+        rows.sort_by_key(|r| r.get("sequence").and_then(Value::as_i64));
+        let name = |row: &Value, schema: &str, name: &str| {
+            [text(row, &[schema]), text(row, &[name])]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join(".")
+        };
         Ok(rows
             .into_iter()
             .map(|row| Mutation {
-                at: text(&row, &["at", "recorded_at", "created_at"]),
-                action: text(&row, &["action", "kind"]),
-                outcome: text(&row, &["outcome", "status", "event"]),
-                table: text(&row, &["table_name", "relation", "table"]),
-                index: text(&row, &["index_name", "index", "object"]),
-                definition: text(&row, &["definition", "statement", "ddl"]),
+                at: text(&row, &["at"]),
+                action: text(&row, &["kind"]),
+                outcome: text(&row, &["phase"]),
+                table: name(&row, "schema_name", "relation_name"),
+                index: name(&row, "index_schema", "index_name"),
+                definition: row
+                    .get("evidence")
+                    .map(|e| text(e, &["definition", "ddl", "statement"]))
+                    .unwrap_or_default(),
                 reason: text(&row, &["reason"]),
                 row,
             })

@@ -30,6 +30,15 @@ fn check(name: &str, passed: impl Into<Option<bool>>, detail: String) -> Check {
     }
 }
 
+/// The first few of a list, and how many more there are.
+fn some(list: &[String]) -> String {
+    const SHOWN: usize = 6;
+    match list.len() {
+        n if n > SHOWN => format!("{} and {} more", list[..SHOWN].join(", "), n - SHOWN),
+        _ => list.join(", "),
+    }
+}
+
 /// All checks, criteria first.
 pub fn checks(r: &Results) -> Vec<Check> {
     let Some(auto) = r.variant(AUTO) else {
@@ -59,7 +68,7 @@ pub fn checks(r: &Results) -> Vec<Check> {
             "{} of {} heavy patterns did not fall to half: {}",
             stubborn.len(),
             heavy.len(),
-            stubborn.join(", ")
+            some(&stubborn)
         )
     };
     list.push(check(
@@ -85,7 +94,7 @@ pub fn checks(r: &Results) -> Vec<Check> {
         if wrong.is_empty() {
             format!("no index on {}", r.rare_columns.join(", "))
         } else {
-            wrong.join("; ")
+            some(&wrong)
         },
     ));
 
@@ -119,7 +128,7 @@ pub fn checks(r: &Results) -> Vec<Check> {
         if unexplained.is_empty() {
             String::new()
         } else {
-            format!("; no record with a reason for {}", unexplained.join(", "))
+            format!("; no record with a reason for {}", some(&unexplained))
         },
         if without_reason == 0 {
             String::new()
@@ -165,7 +174,7 @@ pub fn checks(r: &Results) -> Vec<Check> {
         if slower.is_empty() {
             "no slowdown with 95 % confidence, over paired executions".into()
         } else {
-            slower.join(", ")
+            some(&slower)
         },
     ));
     if let Some(load) = r.learning.as_ref().map(|l| &l.load) {
