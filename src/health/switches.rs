@@ -24,6 +24,7 @@ thread_local! {
 /// # Errors
 /// What SPI reports. Missing rights, an unknown module and an empty reason are ERRORs.
 pub fn switch_off(module: Option<&str>, reason: &str) -> SpiResult<bool> {
+    process::refuse_if_read_only(c"indexpilot.disable()");
     let module = module.map(known);
     check_rights();
     if reason.trim().is_empty() {
@@ -51,6 +52,7 @@ pub fn switch_off(module: Option<&str>, reason: &str) -> SpiResult<bool> {
 /// # Errors
 /// What SPI reports. Missing rights and an unknown module are ERRORs.
 pub fn switch_on(module: Option<&str>, reason: Option<&str>) -> SpiResult<bool> {
+    process::refuse_if_read_only(c"indexpilot.enable()");
     let module = module.map(known);
     check_rights();
     spi::lock_until_commit(setting::LOCK);

@@ -58,3 +58,10 @@ pub fn database_name() -> String {
         CStr::from_ptr(name).to_string_lossy().into_owned()
     }
 }
+
+/// Raises the server's own ERROR (25006) where nothing can be written: on a standby, and in
+/// a read-only transaction.
+pub fn refuse_if_read_only(function: &'static CStr) {
+    // SAFETY: reads the transaction's state; the name is NUL-terminated and static.
+    unsafe { pg_sys::PreventCommandIfReadOnly(function.as_ptr()) };
+}
