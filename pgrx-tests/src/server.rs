@@ -173,11 +173,13 @@ impl Server {
 /// With one line on what to do when there is none.
 fn pg_config(major: u32) -> PathBuf {
     let given = std::env::var_os("PG_CONFIG").map(PathBuf::from);
+    // The path counts for the build: another way to the same server would rebuild everything.
+    let usual = PathBuf::from("/usr/bin/pg_config");
     let debian = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin/pg_config"));
     let own = workspace().join(format!("target/postgres/{major}/bin/pg_config"));
     given
         .into_iter()
-        .chain([own, debian])
+        .chain([own, usual, debian])
         .find(|path| {
             Command::new(path).arg("--version").output().is_ok_and(|o| {
                 String::from_utf8_lossy(&o.stdout).contains(&format!("PostgreSQL {major}."))
