@@ -4,6 +4,7 @@
 //! what it needs from above comes as callbacks and ports.
 #![allow(unsafe_code)]
 
+pub mod catalog;
 pub mod clock;
 pub mod compat;
 pub mod database_ddl;

@@ -150,6 +150,16 @@ impl Builder {
         ))
     }
 
+    /// The typed form of a tree over the only relation of a scope.
+    pub(super) unsafe fn only(
+        &mut self,
+        scope: usize,
+        node: *mut pg_sys::Node,
+    ) -> Option<Expression> {
+        self.enter(1, scope, false);
+        self.convert(stripped(node), scope, &mut Conversion::default(), 0)
+    }
+
     unsafe fn convert_list(
         &mut self,
         list: *const pg_sys::List,

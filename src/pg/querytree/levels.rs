@@ -152,7 +152,7 @@ impl Builder {
     }
 
     /// Makes an instance or a scope of a range table entry, once.
-    unsafe fn enter(&mut self, index: i32, scope: usize, target: bool) {
+    pub(super) unsafe fn enter(&mut self, index: i32, scope: usize, target: bool) {
         let position = index as usize - 1;
         let query = self.scopes[scope].query;
         let level = self.scopes[scope].level;

@@ -170,3 +170,20 @@ pub unsafe fn shape(query: *mut pg_sys::Query, parameters: &[Option<String>]) ->
     builder.walk(scope, true);
     builder.finish(kind((*query).commandType))
 }
+
+/// An expression over one relation (the tree of an index key or a predicate, whose fields are
+/// numbered as those of the first range table entry); `None` where it has no typed form.
+///
+/// # Safety
+/// As for [`shape`]; `node` is a whole, valid tree.
+pub unsafe fn over_relation(relation: pg_sys::Oid, node: *mut pg_sys::Node) -> Option<Expression> {
+    let mut entry = pgrx::PgBox::<pg_sys::RangeTblEntry>::alloc_node(pg_sys::NodeTag::T_RangeTblEntry);
+    entry.rtekind = pg_sys::RTEKind::RTE_RELATION;
+    entry.relid = relation;
+    let mut query = pgrx::PgBox::<pg_sys::Query>::alloc_node(pg_sys::NodeTag::T_Query);
+    query.commandType = pg_sys::CmdType::CMD_SELECT;
+    query.rtable = pg_sys::lappend(std::ptr::null_mut(), entry.as_ptr().cast());
+    let mut builder = Builder::default();
+    let scope = builder.open(query.as_ptr(), None, None);
+    builder.only(scope, node)
+}

@@ -27,10 +27,12 @@ pub use statement::{Sample, StatementSource};
 pub use stored::{PLANNING_SETTINGS, StoredStatement};
 
 use crate::pg::compat::planner as compat;
-use crate::pg::planwalk;
+use crate::pg::{planwalk, querytree};
 use candidate::Candidate;
 use indexpilot_model::price::{InnerScan, PlanTraits, SizeEstimate};
-use indexpilot_model::{CandidateId, IndexDefinition, Oid, Price, PriceError, StatementId, WhatIf};
+use indexpilot_model::{
+    CandidateId, IndexDefinition, Oid, Price, PriceError, QueryShape, StatementId, WhatIf,
+};
 use isolate::{Identity, isolated};
 use memory::Context;
 use pgrx::pg_sys;
@@ -133,6 +135,27 @@ impl Planner {
                 Ok(())
             })
         })
+    }
+
+    /// What a statement does with which fields, one shape for each query that the rules made
+    /// of it. Read as the statement's own user, because constants are written by their types'
+    /// output functions.
+    pub fn shapes(&mut self, id: StatementId) -> Result<Vec<QueryShape>, Failure> {
+        let statement = self.known(id)?;
+        let sample = statement.first_sample();
+        let result = self.scratch.within(|| {
+            isolated(&statement.identity, || {
+                statement.lock();
+                Ok(statement
+                    .queries
+                    .iter()
+                    // SAFETY: whole, analysed trees; their relations are locked.
+                    .map(|query| unsafe { querytree::shape(*query, &sample) })
+                    .collect())
+            })
+        });
+        self.scratch.reset();
+        result
     }
 
     /// Makes a hypothetical index known from its `CREATE INDEX` text. The same text gives the

@@ -152,6 +152,18 @@ impl Statement {
         Statement::load(self.source.clone(), scratch)
     }
 
+    /// Parameter values of the first sample, in text form; empty where there is none.
+    pub(super) fn first_sample(&self) -> Vec<Option<String>> {
+        let samples = match &self.source {
+            StatementSource::Text { samples, .. } => samples,
+            StatementSource::Stored(stored) => &stored.samples,
+        };
+        samples
+            .first()
+            .map(|sample| sample.values.clone())
+            .unwrap_or_default()
+    }
+
     /// The relations that it reads or writes.
     pub(super) fn relations(&self) -> impl Iterator<Item = pg_sys::Oid> + '_ {
         self.relations.iter().map(|(relation, _)| *relation)
