@@ -3,12 +3,16 @@
 //! Pure: everything that is known of the server comes in through the ports of
 //! `indexpilot-model`. The rooms in the order of the flow:
 //!
+//! - [`workload`]: statements with their weights, and what they write;
 //! - [`candidates`]: which indexes could serve the workload at all;
 //! - [`pricing`]: asks the planner as seldom as possible what statements cost under sets
 //!   of indexes, and has the choice checked by it;
 //! - [`selection`]: chooses the set, exactly or with a proven gap, and gives the reason
-//!   for every index chosen or refused.
+//!   for every index chosen or refused;
+//! - [`plan`]: makes the problem of candidates, and recommendations of its solution.
 
 pub mod candidates;
+pub mod plan;
 pub mod pricing;
 pub mod selection;
+pub mod workload;
