@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 
 mod schema;
 
+mod analysis;
 mod api;
 mod capture;
 mod config;

@@ -57,3 +57,8 @@ extension_sql_file!(
 );
 // Stays the last of all: this database is looked after from the commit on.
 extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);
+extension_sql_file!(
+    "../sql/functions/advise.sql",
+    name = "functions_advise",
+    requires = ["schema_guard"]
+);

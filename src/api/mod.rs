@@ -2,6 +2,7 @@
 
 use pgrx::prelude::*;
 
+mod advise;
 mod capture;
 mod genome;
 mod health;

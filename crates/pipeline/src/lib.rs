@@ -139,13 +139,21 @@ pub fn analyse(
     }
     check(pulse)?;
     // 3. The problem.
-    let assembled = plan::assemble(port, statements, &relations, generated, &setup.plan)
-        .map_err(|error| match error {
-            PriceError::Cancelled => SelectionError::Cancelled,
-            other => SelectionError::Malformed(other.to_string()),
+    let assembled =
+        plan::assemble(port, statements, &relations, generated, &setup.plan).map_err(|error| {
+            match error {
+                PriceError::Cancelled => SelectionError::Cancelled,
+                other => SelectionError::Malformed(other.to_string()),
+            }
         })?;
     // 4. Prices and choice.
-    let advice = pricing::advise(port, &assembled.workload, setup.caution, setup.limits, pulse)?;
+    let advice = pricing::advise(
+        port,
+        &assembled.workload,
+        setup.caution,
+        setup.limits,
+        pulse,
+    )?;
     for (statement, report) in statements.iter().zip(&advice.statements) {
         if let Some(why) = &report.failed {
             not_analysed.push(NotAnalysed {

@@ -177,7 +177,8 @@ pub unsafe fn shape(query: *mut pg_sys::Query, parameters: &[Option<String>]) ->
 /// # Safety
 /// As for [`shape`]; `node` is a whole, valid tree.
 pub unsafe fn over_relation(relation: pg_sys::Oid, node: *mut pg_sys::Node) -> Option<Expression> {
-    let mut entry = pgrx::PgBox::<pg_sys::RangeTblEntry>::alloc_node(pg_sys::NodeTag::T_RangeTblEntry);
+    let mut entry =
+        pgrx::PgBox::<pg_sys::RangeTblEntry>::alloc_node(pg_sys::NodeTag::T_RangeTblEntry);
     entry.rtekind = pg_sys::RTEKind::RTE_RELATION;
     entry.relid = relation;
     let mut query = pgrx::PgBox::<pg_sys::Query>::alloc_node(pg_sys::NodeTag::T_Query);

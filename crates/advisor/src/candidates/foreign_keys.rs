@@ -1,25 +1,29 @@
 //! Foreign keys that no index supports: every DELETE and every update of the key in the
 //! referenced table then reads the whole referencing one, under a lock.
 
+use indexpilot_model::Expression;
 use indexpilot_model::catalog::ForeignKey;
 use indexpilot_model::{AccessMethod, IndexDefinition, IndexKey, Oid, RelationInfo};
-use indexpilot_model::Expression;
 
 /// Whether a valid index leads with the key's attributes, in any order: a referential
 /// action compares all of them for equality.
 pub fn is_supported(key: &ForeignKey, relation: &RelationInfo) -> bool {
-    relation.indexes.iter().filter(|index| index.valid).any(|index| {
-        index.definition.as_ref().is_some_and(|definition| {
-            definition.method == AccessMethod::Btree
-                && definition.predicate.is_none()
-                && definition.keys.len() >= key.attributes.len()
-                && definition.keys[..key.attributes.len()].iter().all(|part| {
-                    part.element
-                        .as_attribute()
-                        .is_some_and(|number| key.attributes.contains(&number))
-                })
+    relation
+        .indexes
+        .iter()
+        .filter(|index| index.valid)
+        .any(|index| {
+            index.definition.as_ref().is_some_and(|definition| {
+                definition.method == AccessMethod::Btree
+                    && definition.predicate.is_none()
+                    && definition.keys.len() >= key.attributes.len()
+                    && definition.keys[..key.attributes.len()].iter().all(|part| {
+                        part.element
+                            .as_attribute()
+                            .is_some_and(|number| key.attributes.contains(&number))
+                    })
+            })
         })
-    })
 }
 
 /// The index that supports a foreign key: the attribute with most values first, as it is the

@@ -13,7 +13,11 @@ const CHILDREN: usize = 48;
 
 /// `a` with what `b` has more: a.keys ++ (b.keys \ a.keys), payloads united. `None` where the
 /// two cannot be one.
-pub fn merged(a: &IndexDefinition, b: &IndexDefinition, settings: &Settings) -> Option<IndexDefinition> {
+pub fn merged(
+    a: &IndexDefinition,
+    b: &IndexDefinition,
+    settings: &Settings,
+) -> Option<IndexDefinition> {
     if a.method != AccessMethod::Btree
         || b.method != AccessMethod::Btree
         || a.relation != b.relation

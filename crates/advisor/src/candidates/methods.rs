@@ -4,9 +4,7 @@ use super::sargs::Instance;
 use super::{Origin, Proposal, Settings};
 use indexpilot_model::identifier::QualifiedName;
 use indexpilot_model::query::{FieldRole, FieldUse};
-use indexpilot_model::{
-    AccessMethod, AttributeInfo, IndexDefinition, IndexKey, RelationInfo,
-};
+use indexpilot_model::{AccessMethod, AttributeInfo, IndexDefinition, IndexKey, RelationInfo};
 
 /// A BRIN is thought of from this correlation on …
 const BRIN_CORRELATION: f64 = 0.95;
@@ -16,11 +14,7 @@ const BRIN_PAGES: u64 = 1_024;
 const HASH_WIDTH: f64 = 32.0;
 
 /// What the instance's operators suggest.
-pub fn propose(
-    instance: &Instance,
-    relation: &RelationInfo,
-    settings: &Settings,
-) -> Vec<Proposal> {
+pub fn propose(instance: &Instance, relation: &RelationInfo, settings: &Settings) -> Vec<Proposal> {
     let mut out: Vec<Proposal> = Vec::new();
     for field in &instance.special {
         let attribute = field
@@ -53,7 +47,10 @@ fn fitting(
     relation: &RelationInfo,
     settings: &Settings,
 ) -> Vec<Choice> {
-    let operator = field.operator.as_ref().map_or("", |name| name.name.as_str());
+    let operator = field
+        .operator
+        .as_ref()
+        .map_or("", |name| name.name.as_str());
     let type_name = attribute.map_or("", |a| a.type_name.name.as_str());
     match field.role {
         FieldRole::InfixLike | FieldRole::Regex | FieldRole::Similarity => {
@@ -82,8 +79,8 @@ fn fitting(
         },
         FieldRole::FullText => vec![(90.0, AccessMethod::Gin, None)],
         FieldRole::RangeType => {
-            let opclass = matches!(type_name, "inet" | "cidr")
-                .then(|| QualifiedName::catalog("inet_ops"));
+            let opclass =
+                matches!(type_name, "inet" | "cidr").then(|| QualifiedName::catalog("inet_ops"));
             vec![(90.0, AccessMethod::Gist, opclass)]
         }
         FieldRole::Distance => vec![(90.0, AccessMethod::Gist, None)],

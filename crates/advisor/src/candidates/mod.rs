@@ -69,8 +69,9 @@ pub struct Source<'a> {
     pub shape: &'a QueryShape,
     /// Its share of the workload's time, any scale: decides what falls away first.
     pub weight: f64,
-    /// The constants in the shape are the same in (nearly) all calls, so that a partial
-    /// index on them helps all of them.
+    /// All constants in the shape are known to be the same in (nearly) all calls, so that a
+    /// partial index on them helps all of them. Otherwise only constants that name states are
+    /// believed to be.
     pub constants_fixed: bool,
 }
 

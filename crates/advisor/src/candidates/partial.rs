@@ -17,6 +17,11 @@ const LARGEST_SHARE: f64 = 0.5;
 /// Constants of a list beyond this are no state machine's states any more.
 const LONGEST_LIST: usize = 6;
 
+/// A field with at most this many values is a state, a type or a flag: a constant compared
+/// with it is part of the statement's meaning. Compared with any other field it is an example
+/// of what the next call passes.
+const MOST_STATES: f64 = 20.0;
+
 /// A conjunct that may become a predicate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
@@ -26,7 +31,7 @@ pub struct Condition {
     pub element: Expression,
     /// Estimated share of the rows, 0…1.
     pub share: f64,
-    /// It has no constant that another call could have in another value.
+    /// It has no constant, or one that names a state: other calls have it too.
     pub structural: bool,
 }
 
@@ -55,6 +60,12 @@ fn type_of(element: &Expression, relation: &RelationInfo) -> Option<QualifiedNam
         }
         _ => None,
     }
+}
+
+fn is_state(element: &Expression, relation: &RelationInfo) -> bool {
+    attribute(element, relation)
+        .and_then(|about| about.distinct)
+        .is_some_and(|distinct| distinct <= MOST_STATES)
 }
 
 fn equal_share(element: &Expression, relation: &RelationInfo) -> f64 {
@@ -97,13 +108,16 @@ pub fn conditions(uses: &[&FieldUse], relation: &RelationInfo) -> Vec<Condition>
                 ),
             ],
             FieldRole::Equality => constant_equality(field, relation)
-                .map(|clause| (clause, equal_share(&element, relation), false))
+                .map(|clause| {
+                    let share = equal_share(&element, relation);
+                    (clause, share, is_state(&element, relation))
+                })
                 .into_iter()
                 .collect(),
             FieldRole::InList => constant_list(field, relation)
                 .map(|(clause, length)| {
                     let share = equal_share(&element, relation) * length as f64;
-                    (clause, share.min(1.0), false)
+                    (clause, share.min(1.0), is_state(&element, relation))
                 })
                 .into_iter()
                 .collect(),
@@ -154,7 +168,11 @@ fn constant_list(field: &FieldUse, relation: &RelationInfo) -> Option<(Expressio
     }
     let of = type_of(&field.element, relation)?;
     // `varchar = ANY (text[])`: the comparison is one of texts.
-    let name = if of.name == "varchar" { "text" } else { &of.name };
+    let name = if of.name == "varchar" {
+        "text"
+    } else {
+        &of.name
+    };
     Some((
         Expression::ArrayComparison {
             name: field.operator.clone()?,

@@ -194,7 +194,14 @@ pub fn collect(shape: &QueryShape, relations: &BTreeMap<Oid, RelationInfo>) -> V
     }
     (0..shape.instances.len())
         .filter(|&i| relations.contains_key(&shape.instances[i].relation.oid))
-        .map(|i| instance(shape, i, &classes, &relations[&shape.instances[i].relation.oid]))
+        .map(|i| {
+            instance(
+                shape,
+                i,
+                &classes,
+                &relations[&shape.instances[i].relation.oid],
+            )
+        })
         .collect()
 }
 
@@ -214,7 +221,12 @@ fn instance(
             add_to(&mut main, field);
         }
         // What holds for a partner in the class holds here too.
-        if field.instance != number && matches!(field.role, FieldRole::Equality | FieldRole::InList | FieldRole::Range) {
+        if field.instance != number
+            && matches!(
+                field.role,
+                FieldRole::Equality | FieldRole::InList | FieldRole::Range
+            )
+        {
             for (other, element) in classes.equals(field.instance, &field.element) {
                 if other == number {
                     let mut here = field.clone();
@@ -227,10 +239,8 @@ fn instance(
     }
     // Joins between all members of a class.
     for join in main.joins.clone() {
-        for (other, element) in classes.equals(number, &join.element) {
-            if other != number && element != join.element {
-                push_join(&mut main, join.element.clone(), other);
-            } else if other != number {
+        for (other, _) in classes.equals(number, &join.element) {
+            if other != number {
                 push_join(&mut main, join.element.clone(), other);
             }
         }
@@ -248,10 +258,19 @@ fn instance(
         .iter()
         .map(|condition| condition.clause.fingerprint())
         .collect();
-    implied.extend(partial::not_null_implied(&uses).iter().map(Expression::fingerprint));
+    implied.extend(
+        partial::not_null_implied(&uses)
+            .iter()
+            .map(Expression::fingerprint),
+    );
     let mut mentioned: BTreeSet<u64> = uses
         .iter()
-        .filter(|field| !matches!(field.role, FieldRole::Output | FieldRole::Updated | FieldRole::Inequality))
+        .filter(|field| {
+            !matches!(
+                field.role,
+                FieldRole::Output | FieldRole::Updated | FieldRole::Inequality
+            )
+        })
         .map(|field| field.element.fingerprint())
         .collect();
     for arm in &arms {
@@ -349,29 +368,28 @@ fn add_to(arm: &mut Arm, field: &FieldUse) {
                 });
             }
         }
-        FieldRole::Join => match &field.comparand {
-            Comparand::Field(partner, _) if is_equals(field) => {
-                push_join(arm, element.clone(), *partner);
-            }
-            // `a.x < b.y`: a range whose bound comes from the outer side of a nested loop.
-            Comparand::Field(..) | Comparand::Computed
-                if field
-                    .operator
-                    .as_ref()
-                    .is_some_and(|name| matches!(name.name.as_str(), "<" | "<=" | ">" | ">=")) =>
-            {
-                if !arm.ranges.iter().any(|r| &r.element == element) {
+        FieldRole::Join => {
+            match &field.comparand {
+                Comparand::Field(partner, _) if is_equals(field) => {
+                    push_join(arm, element.clone(), *partner);
+                }
+                // `a.x < b.y`: a range whose bound comes from the outer side of a nested loop.
+                Comparand::Field(..) | Comparand::Computed
+                    if field.operator.as_ref().is_some_and(|name| {
+                        matches!(name.name.as_str(), "<" | "<=" | ">" | ">=")
+                    }) && !arm.ranges.iter().any(|r| &r.element == element) =>
+                {
                     arm.ranges.push(Range {
                         element: element.clone(),
                         prefix: false,
                     });
                 }
+                Comparand::Computed if is_equals(field) => {
+                    push_join(arm, element.clone(), usize::MAX);
+                }
+                _ => {}
             }
-            Comparand::Computed if is_equals(field) => {
-                push_join(arm, element.clone(), usize::MAX);
-            }
-            _ => {}
-        },
+        }
         _ => {}
     }
 }

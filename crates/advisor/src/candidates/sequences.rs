@@ -155,11 +155,7 @@ fn found_by_unique(arm: &Arm, relation: &RelationInfo) -> bool {
 }
 
 /// Equalities, those that many statements share first, then by number of values.
-fn by_sharing<'a>(
-    arm: &'a Arm,
-    relation: &RelationInfo,
-    sharing: &Sharing,
-) -> Vec<&'a Expression> {
+fn by_sharing<'a>(arm: &'a Arm, relation: &RelationInfo, sharing: &Sharing) -> Vec<&'a Expression> {
     let mut all: Vec<(u32, f64, &Expression)> = arm
         .equal
         .iter()
@@ -192,9 +188,8 @@ fn sequences(
         .map(plain)
         .collect();
     let mut selective = equal.clone();
-    selective.sort_by(|a, b| {
-        distinct(&b.element, relation).total_cmp(&distinct(&a.element, relation))
-    });
+    selective
+        .sort_by(|a, b| distinct(&b.element, relation).total_cmp(&distinct(&a.element, relation)));
     let is_list = |key: &Key| {
         arm.equal
             .iter()
@@ -234,8 +229,16 @@ fn sequences(
     };
     // The whole WHERE clause.
     for range in &ranges {
-        add(100.0, &[&equal, std::slice::from_ref(range)], Origin::Search);
-        add(64.0, &[&selective, std::slice::from_ref(range)], Origin::Search);
+        add(
+            100.0,
+            &[&equal, std::slice::from_ref(range)],
+            Origin::Search,
+        );
+        add(
+            64.0,
+            &[&selective, std::slice::from_ref(range)],
+            Origin::Search,
+        );
     }
     if ranges.len() > 1 {
         // Further ranges are filters within the index: fewer heap visits.
@@ -250,11 +253,19 @@ fn sequences(
     for order in &orders {
         add(93.0 + bonus, &[&single, order], Origin::Order);
         if !lists.is_empty() || !ranges.is_empty() {
-            add(80.0 + bonus, &[&single, order, &lists, &ranges], Origin::Order);
+            add(
+                80.0 + bonus,
+                &[&single, order, &lists, &ranges],
+                Origin::Order,
+            );
             add(76.0 + bonus, &[&lists, &single, order], Origin::Order);
         }
         for one in &single {
-            add(58.0 + bonus, &[std::slice::from_ref(one), order], Origin::Order);
+            add(
+                58.0 + bonus,
+                &[std::slice::from_ref(one), order],
+                Origin::Order,
+            );
         }
         add(50.0 + bonus, &[order], Origin::Order);
     }
@@ -276,8 +287,16 @@ fn sequences(
         add(84.0, &[&equal, &join], Origin::Search);
         add(75.0, &[&join], Origin::Search);
         for range in &ranges {
-            add(78.0, &[&equal, &join, std::slice::from_ref(range)], Origin::Search);
-            add(74.0, &[&join, &equal, std::slice::from_ref(range)], Origin::Search);
+            add(
+                78.0,
+                &[&equal, &join, std::slice::from_ref(range)],
+                Origin::Search,
+            );
+            add(
+                74.0,
+                &[&join, &equal, std::slice::from_ref(range)],
+                Origin::Search,
+            );
         }
         for order in &orders {
             add(70.0, &[&equal, &join, order], Origin::Order);

@@ -97,7 +97,8 @@ pub fn recommend(
     let mut refused: Vec<Refusal> = Vec::new();
     for decision in &advice.solution.why {
         let known = &assembled.known[decision.option];
-        let Some(relation) = relations.get(&assembled.workload.options[decision.option].option.table)
+        let Some(relation) =
+            relations.get(&assembled.workload.options[decision.option].option.table)
         else {
             continue;
         };
@@ -131,7 +132,11 @@ pub fn recommend(
             reason: refusal.why.clone(),
             rule: "not a candidate".into(),
             saved_ms_per_day: 0.0,
-            statements: refusal.statements.iter().map(|q| statements[*q].id).collect(),
+            statements: refusal
+                .statements
+                .iter()
+                .map(|q| statements[*q].id)
+                .collect(),
         });
     }
     chosen.sort_by(|a: &Recommendation, b| {
@@ -223,9 +228,10 @@ fn recommendation(
             size.build_cost,
         ),
         Known::Existing(index) => {
-            let definition = index.definition.clone().unwrap_or_else(|| {
-                IndexDefinition::btree(relation.name.clone(), Vec::new())
-            });
+            let definition = index
+                .definition
+                .clone()
+                .unwrap_or_else(|| IndexDefinition::btree(relation.name.clone(), Vec::new()));
             (
                 IntentKind::DropIndex {
                     index: index.oid,
@@ -256,7 +262,11 @@ fn recommendation(
         identity: identity(action, &name),
         kind,
         relation: relation.name.clone(),
-        benefit: if concerned > 0.0 { (saved / concerned).min(1.0) } else { 0.0 },
+        benefit: if concerned > 0.0 {
+            (saved / concerned).min(1.0)
+        } else {
+            0.0
+        },
         saved_ms_per_day: saved,
         bytes,
         build_ms: build_cost * settings.ms_per_unit,

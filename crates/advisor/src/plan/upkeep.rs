@@ -41,7 +41,8 @@ impl Upkeep {
             AccessMethod::Gist | AccessMethod::Spgist => 2.0,
             AccessMethod::Brin => 0.1,
             AccessMethod::Btree | AccessMethod::Hash => {
-                1.0 + 0.1 * (definition.keys.len() + definition.include.len()).saturating_sub(1) as f64
+                1.0 + 0.1
+                    * (definition.keys.len() + definition.include.len()).saturating_sub(1) as f64
             }
         }
     }
@@ -56,7 +57,11 @@ impl Upkeep {
         inserts: f64,
         written: bool,
     ) -> f64 {
-        let pages = if written { size.pages as f64 * self.page_ms } else { 0.0 };
+        let pages = if written {
+            size.pages as f64 * self.page_ms
+        } else {
+            0.0
+        };
         inserts * share * self.insert_ms * Self::factor(definition) + pages
     }
 

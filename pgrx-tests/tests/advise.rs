@@ -1,0 +1,199 @@
+//! Advice for statements given by hand: the kinds of indexes that peers leave out, limits,
+//! refusals, and nothing left behind.
+
+use indexpilot_tests::{Cluster, Session};
+
+/// A small multi-tenant shop. Collation is the cluster's; the text columns say en_US or C.
+fn shop(session: &mut Session) {
+    session.run(
+        "CREATE EXTENSION IF NOT EXISTS indexpilot;
+         CREATE TABLE customers (
+             id int PRIMARY KEY, tenant_id int NOT NULL, email text COLLATE \"und-x-icu\" NOT NULL,
+             name text COLLATE \"und-x-icu\" NOT NULL, custom jsonb, tags text[], deleted_at timestamptz);
+         INSERT INTO customers
+             SELECT g, g % 50, 'User' || g || '@example.org', 'name ' || md5(g::text),
+                 jsonb_build_object('tier', (g % 1000)::text), ARRAY['t' || g % 500],
+                 CASE WHEN g % 20 = 0 THEN now() END
+             FROM generate_series(1, 60000) AS g;
+         CREATE TABLE orders (
+             id int PRIMARY KEY, tenant_id int NOT NULL,
+             customer_id int NOT NULL REFERENCES customers, status text NOT NULL,
+             amount numeric NOT NULL, created_at timestamptz NOT NULL, note text);
+         INSERT INTO orders
+             SELECT g, g % 50, 1 + g % 60000,
+                 CASE WHEN g % 100 = 0 THEN 'open' ELSE 'done' END,
+                 g % 977, timestamptz '2024-01-01' + (g * 7919 % 200000) * interval '1 minute',
+                 repeat('x', 100)
+             FROM generate_series(1, 200000) AS g",
+    );
+    session.run("VACUUM ANALYZE customers");
+    session.run("VACUUM ANALYZE orders");
+}
+
+fn advice(session: &mut Session, queries: &[&str], more: &str) -> Vec<String> {
+    let list: Vec<String> = queries.iter().map(|q| format!("$q${q}$q$")).collect();
+    session.column(&format!(
+        "SELECT definition FROM indexpilot.advise(ARRAY[{}]{more})",
+        list.join(", ")
+    ))
+}
+
+#[track_caller]
+fn assert_proposes(found: &[String], parts: &[&str]) {
+    assert!(
+        found
+            .iter()
+            .any(|definition| parts.iter().all(|part| definition.contains(part))),
+        "no index with {parts:?} in {found:#?}"
+    );
+}
+
+#[test]
+fn the_kinds_that_peers_leave_out_every_major() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    for (query, parts) in [
+        (
+            "SELECT * FROM orders WHERE tenant_id = 7 ORDER BY created_at DESC LIMIT 20",
+            &["(\"tenant_id\", \"created_at\")"][..],
+        ),
+        (
+            "SELECT * FROM customers WHERE lower(email) = 'user77@example.org'",
+            &["lower"],
+        ),
+        (
+            "SELECT * FROM customers WHERE email LIKE 'User777%'",
+            &["text_pattern_ops"],
+        ),
+        (
+            "SELECT * FROM customers WHERE custom->>'tier' = '42'",
+            &["->>", "tier"],
+        ),
+        (
+            "SELECT id FROM orders WHERE status = 'open' AND tenant_id = 3",
+            &["WHERE", "status"],
+        ),
+        (
+            "SELECT sum(amount) FROM orders WHERE customer_id = 77",
+            &["customer_id"],
+        ),
+    ] {
+        let found = advice(&mut session, &[query], "");
+        assert_proposes(&found, parts);
+        // What is proposed can be run as it stands, and is used.
+        for definition in &found {
+            session.run(definition);
+        }
+        let again = advice(&mut session, &[query], "");
+        assert_eq!(again, Vec::<String>::new(), "{query} is served already");
+        for name in session.column(
+            "SELECT indexrelid::regclass::text FROM pg_index
+             WHERE indrelid IN ('orders'::regclass, 'customers'::regclass) AND NOT indisprimary",
+        ) {
+            session.run(&format!("DROP INDEX {name}"));
+        }
+    }
+}
+
+#[test]
+fn one_index_serves_two_statements() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    let found = advice(
+        &mut session,
+        &[
+            "SELECT * FROM orders WHERE tenant_id = 7 AND customer_id = 9",
+            "SELECT * FROM orders WHERE customer_id = 9",
+        ],
+        "",
+    );
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn the_budget_holds_and_is_in_bytes() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    let queries = [
+        "SELECT * FROM orders WHERE customer_id = 9",
+        "SELECT * FROM customers WHERE lower(email) = 'user77@example.org'",
+    ];
+    assert_eq!(advice(&mut session, &queries, "").len(), 2);
+    let none = advice(&mut session, &queries, ", storage_budget => 100000");
+    assert_eq!(none, Vec::<String>::new());
+    let some = advice(&mut session, &queries, ", storage_budget => 3000000");
+    assert_eq!(some.len(), 1, "{some:?}");
+    for definition in &some {
+        session.run(definition);
+    }
+    let bytes: i64 = session
+        .text(
+            "SELECT sum(pg_relation_size(indexrelid)) FROM pg_index
+             WHERE indrelid IN ('orders'::regclass, 'customers'::regclass) AND NOT indisprimary",
+        )
+        .parse()
+        .expect("a number");
+    assert!(bytes <= 3_000_000, "{bytes}");
+}
+
+#[test]
+fn a_hot_updated_column_is_refused_and_without_updates_chosen() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION IF NOT EXISTS indexpilot;
+         CREATE TABLE counters (id int PRIMARY KEY, hits int NOT NULL, name text) WITH (fillfactor = 80);
+         INSERT INTO counters SELECT g, g % 5000, 'n' || g FROM generate_series(1, 50000) AS g",
+    );
+    session.run("VACUUM ANALYZE counters");
+    let read = "SELECT * FROM counters WHERE hits = 42";
+    let write = "UPDATE counters SET hits = hits + 1 WHERE id = 42";
+    let chosen = advice(&mut session, &[read], ", weights => ARRAY[10]");
+    assert_proposes(&chosen, &["hits"]);
+    let refused = advice(
+        &mut session,
+        &[read, write],
+        ", weights => ARRAY[10, 10000000]",
+    );
+    assert_eq!(refused, Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_analysed_is_named_and_the_rest_is_advised() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    let found = advice(
+        &mut session,
+        &[
+            "SELECT * FROM nowhere",
+            "SELEC 1",
+            "VACUUM",
+            "SELECT * FROM orders WHERE customer_id = 9",
+        ],
+        "",
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    let e = session.error("SELECT * FROM indexpilot.advise('{}')");
+    assert_eq!(e.code, "22023");
+    let e = session.error("SELECT * FROM indexpilot.advise('{SELECT 1}', '{1,2}')");
+    assert_eq!(e.code, "22023");
+}
+
+#[test]
+fn a_user_learns_nothing_of_tables_that_are_not_his() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    session.run("CREATE ROLE app LOGIN");
+    let mut app = cluster.session_as("app", "postgres");
+    let found = advice(
+        &mut app,
+        &["SELECT * FROM orders WHERE customer_id = 9"],
+        "",
+    );
+    assert_eq!(found, Vec::<String>::new());
+}

@@ -1,0 +1,141 @@
+//! `advise()`: statements given by hand, priced in the caller's session with the caller's
+//! rights. Nothing is captured, nothing is stored.
+
+use super::{configuration, setup};
+use crate::pg::catalog::ServerCatalog;
+use crate::pg::clock;
+use crate::pg::whatif::{Planner, StatementSource};
+use indexpilot_advisor::pricing::Load;
+use indexpilot_advisor::selection::{Pulse, SelectionError};
+use indexpilot_advisor::workload::Statement;
+use indexpilot_model::StatementId;
+use indexpilot_model::price::PriceError;
+use indexpilot_pipeline::{Analysis, NotAnalysed, analyse};
+
+/// What the caller asked for; `None` is the setting's value.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Statements.
+    pub queries: Vec<String>,
+    /// Their weights (calls), as many as statements, or none.
+    pub weights: Vec<f64>,
+    /// Bytes for all new indexes together.
+    pub storage_budget: Option<u64>,
+    /// Keys of an index.
+    pub max_columns: Option<u32>,
+    /// Indexes on one table.
+    pub max_indexes_per_table: Option<u32>,
+    /// Least share by which an index must improve some statement.
+    pub min_improvement: Option<f64>,
+    /// Share by which a statement may get worse.
+    pub max_regression: Option<f64>,
+    /// Seconds after which the best answer found so far is given.
+    pub time_limit: f64,
+}
+
+/// Length of a statement's label.
+const LABEL: usize = 80;
+
+/// The first characters of a text on one line.
+pub fn label(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LABEL) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// A cancel becomes the server's own error here, outside the solver; the deadline ends the
+/// search with the best found so far.
+fn pulse(deadline: i64) -> impl FnMut() -> Pulse {
+    move || {
+        pgrx::check_for_interrupts!();
+        if clock::now() > deadline {
+            Pulse::Deadline
+        } else {
+            Pulse::Continue
+        }
+    }
+}
+
+/// Analyses the caller's statements.
+///
+/// # Errors
+/// What the solver reports; a cancel is raised.
+pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), SelectionError> {
+    let mut config = configuration();
+    if let Some(columns) = request.max_columns {
+        config.max_columns_per_index = columns;
+    }
+    if let Some(most) = request.max_indexes_per_table {
+        config.max_indexes_per_table = most;
+    }
+    if let Some(share) = request.min_improvement {
+        config.min_improvement = share;
+    }
+    if let Some(share) = request.max_regression {
+        config.max_regression = share;
+    }
+    config.storage_budget = request.storage_budget;
+    let mut setup = setup(&config);
+    // Weights are relative: nothing is known of calls a day, so builds cost nothing, near-ties
+    // are decided by size, and writes count only as far as they are in the list.
+    setup.plan.free_builds = true;
+    setup.plan.believe_counters = false;
+    setup.plan.may_drop = false;
+    setup.plan.rules.max_write_overhead = None;
+    // Without a yesterday there is nothing to stay close to.
+    setup.plan.rules.switch_share = 0.0;
+    let deadline = clock::now() + (request.time_limit * 1e6) as i64;
+    let mut planner = Planner::new();
+    let mut catalog = ServerCatalog::default();
+    let mut statements = Vec::new();
+    let mut failed = Vec::new();
+    for (position, query) in request.queries.iter().enumerate() {
+        let id = StatementId(position as u64 + 1);
+        let source = StatementSource::Text {
+            sql: query.clone(),
+            samples: Vec::new(),
+        };
+        let shapes = match planner
+            .add_statement(id, source)
+            .and_then(|()| planner.shapes(id))
+        {
+            Ok(shapes) => shapes,
+            Err(failure) => {
+                if failure.error == PriceError::Cancelled {
+                    failure.raise();
+                }
+                failed.push(NotAnalysed {
+                    what: label(query),
+                    why: failure.message,
+                });
+                continue;
+            }
+        };
+        let calls = request.weights.get(position).copied().unwrap_or(1.0);
+        statements.push(Statement {
+            id,
+            label: label(query),
+            shapes,
+            calls_per_day: calls,
+            rows_per_call: 1.0,
+            load: Load::Assumed {
+                calls_per_day: calls,
+                ms_per_unit: setup.plan.ms_per_unit,
+            },
+            constants_fixed: false,
+            max_regression: None,
+            tenants: Vec::new(),
+        });
+    }
+    let mut analysis = analyse(
+        &mut planner,
+        &mut catalog,
+        &statements,
+        &setup,
+        &mut pulse(deadline),
+    )?;
+    analysis.not_analysed.splice(0..0, failed);
+    Ok((analysis, statements))
+}
