@@ -1,5 +1,6 @@
 //! B-tree (nbtsort.c, nbtdedup.c): leaf fill, posting lists, suffix truncation, levels.
 
+use crate::duplicates::KeyGroup;
 use crate::page::{ITEM_ID, PAGE, PAGE_HEADER, Size, max_align};
 
 /// `BTPageOpaqueData`.
@@ -11,15 +12,6 @@ const TID: f64 = 6.0;
 const EMPTY: f64 = PAGE - PAGE_HEADER - OPAQUE - 2.0 * ITEM_ID;
 /// Internal pages are filled to this share (`BTREE_NONLEAF_FILLFACTOR`).
 const INTERNAL_FILL: f64 = 70.0;
-
-/// Keys that repeat alike.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KeyGroup {
-    /// How many distinct keys.
-    pub keys: f64,
-    /// How many tuples each of them has, at least 1.
-    pub repeats: f64,
-}
 
 /// What decides the size of a b-tree.
 #[derive(Clone, Debug, PartialEq)]

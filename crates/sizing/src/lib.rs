@@ -4,7 +4,13 @@
 //! estimate has the same steps (page fill, duplicates, levels) as the real thing. Nothing
 //! here knows where the numbers come from: statistics, a sample, or a test.
 
+pub mod brin;
 pub mod btree;
+pub mod duplicates;
+pub mod gin;
+pub mod hash;
 pub mod page;
+pub mod trees;
 
+pub use duplicates::KeyGroup;
 pub use page::Size;

@@ -21,6 +21,110 @@ mod raw {
             lockmode: pg_sys::LOCKMODE,
             numparents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
+
+        pub fn datumCopy(
+            value: pg_sys::Datum,
+            by_value: bool,
+            length: std::ffi::c_int,
+        ) -> pg_sys::Datum;
+
+        pub fn datum_image_hash(
+            value: pg_sys::Datum,
+            by_value: bool,
+            length: std::ffi::c_int,
+        ) -> u32;
+
+        pub fn toast_flatten_tuple(
+            tuple: pg_sys::HeapTuple,
+            desc: pg_sys::TupleDesc,
+        ) -> pg_sys::HeapTuple;
+
+        pub fn toast_compress_datum(
+            value: pg_sys::Datum,
+            method: std::ffi::c_char,
+        ) -> pg_sys::Datum;
+    }
+}
+
+/// utils/datum.h: a copy of a value, not null, in the current context.
+///
+/// # Safety
+/// `value` is a value of a type with this length and passing.
+pub unsafe fn datum_copy(value: pg_sys::Datum, by_value: bool, length: i16) -> pg_sys::Datum {
+    // SAFETY: the caller's promise.
+    unsafe { pg_guard_ffi_boundary(|| raw::datumCopy(value, by_value, length.into())) }
+}
+
+/// utils/datum.h: a hash of a value's bytes as they are when not compressed.
+///
+/// # Safety
+/// As [`datum_copy`].
+pub unsafe fn datum_hash(value: pg_sys::Datum, by_value: bool, length: i16) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { pg_guard_ffi_boundary(|| raw::datum_image_hash(value, by_value, length.into())) }
+}
+
+/// access/heaptoast.h: a copy of a tuple with all out-of-line values fetched.
+///
+/// # Safety
+/// A snapshot that sees the tuple is active.
+pub unsafe fn flatten(tuple: pg_sys::HeapTuple, desc: pg_sys::TupleDesc) -> pg_sys::HeapTuple {
+    // SAFETY: the caller's promise.
+    unsafe { pg_guard_ffi_boundary(|| raw::toast_flatten_tuple(tuple, desc)) }
+}
+
+/// access/toast_internals.h: the compressed value, or a null pointer if that is no smaller.
+///
+/// # Safety
+/// `value` is a plain varlena value.
+pub unsafe fn compress(value: pg_sys::Datum) -> pg_sys::Datum {
+    // SAFETY: the caller's promise; the method 0 stands for the default.
+    unsafe { pg_guard_ffi_boundary(|| raw::toast_compress_datum(value, 0)) }
+}
+
+/// Sets what `std_typanalyze` reads of an attribute: -1, the default statistics target.
+///
+/// # Safety
+/// `stats` is alive; memory is taken from the current context.
+pub unsafe fn set_default_statistics_target(stats: *mut pg_sys::VacAttrStats) {
+    // SAFETY: the caller's promise; up to 16 the target stands in a copy of the attribute.
+    unsafe {
+        #[cfg(any(feature = "pg15", feature = "pg16"))]
+        {
+            let attribute = pg_sys::palloc0(std::mem::size_of::<pg_sys::FormData_pg_attribute>())
+                .cast::<pg_sys::FormData_pg_attribute>();
+            (*attribute).attstattarget = -1;
+            (*attribute).atttypid = (*stats).attrtypid;
+            (*attribute).atttypmod = (*stats).attrtypmod;
+            (*stats).attr = attribute;
+        }
+        #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+        {
+            (*stats).attstattarget = -1;
+        }
+    }
+}
+
+/// The user whose rights count for a relation of a query (selfuncs.c, all_rows_selectable
+/// and its forerunners); InvalidOid is the present one.
+///
+/// # Safety
+/// Both belong to one planner call.
+#[cfg_attr(feature = "pg15", allow(unused_variables))]
+pub unsafe fn user_of(
+    rel: *const pg_sys::RelOptInfo,
+    entry: *const pg_sys::RangeTblEntry,
+) -> pg_sys::Oid {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        {
+            (*entry).checkAsUser
+        }
+        #[cfg(not(feature = "pg15"))]
+        {
+            (*rel).userid
+        }
     }
 }
 

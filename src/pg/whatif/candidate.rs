@@ -5,7 +5,9 @@ use super::definition::{Column, Shape, shapes};
 use super::failure::Failure;
 use super::isolate::{Identity, isolated};
 use super::memory::Context;
+use super::sample::Samples;
 use super::size;
+use super::statistics;
 use crate::pg::compat::planner as compat;
 use indexpilot_model::price::SizeEstimate;
 use pgrx::pg_sys;
@@ -24,6 +26,8 @@ pub(super) struct Part {
     pub cost_estimate: pg_sys::amcostestimate_function,
     /// Share of the relation's rows that it holds, 0…1.
     pub selectivity: f64,
+    /// Of each column that is an expression: its statistics, or null.
+    pub statistics: Vec<pg_sys::HeapTuple>,
 }
 
 /// A hypothetical index, with one part a leaf where the relation is partitioned.
@@ -39,10 +43,14 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Makes the index that `text` defines, as the present user.
-    pub(super) fn new(text: &str) -> Result<Self, Failure> {
+    /// Makes the index that `text` defines, as the present user. `scratch` holds what is
+    /// needed only for that.
+    pub(super) fn new(
+        text: &str,
+        samples: &mut Samples,
+        scratch: &Context,
+    ) -> Result<Self, Failure> {
         let context = Context::new(c"indexpilot hypothetical index");
-        let scratch = Context::new(c"indexpilot index definition");
         let (relation, parts, size) = scratch
             .within(|| {
                 isolated(&Identity::CALLER, || {
@@ -57,14 +65,26 @@ impl Candidate {
                         rough: false,
                     };
                     for shape in &shapes {
-                        let (part_size, selectivity) = size::estimate(shape)?;
+                        let estimated = size::estimate(shape, samples)?;
+                        let part_size = &estimated.size;
                         total.pages += part_size.pages;
                         total.bytes += part_size.bytes;
                         total.tuples += part_size.tuples;
                         total.height = total.height.max(part_size.height);
                         total.build_cost += part_size.build_cost;
                         total.rough |= part_size.rough;
-                        parts.push(context.within(|| part(shape, &part_size, selectivity))?);
+                        let statistics = match &estimated.projection {
+                            Some(projection) if !shape.expressions.is_null() => {
+                                context.within(|| {
+                                    statistics::of_expressions(shape, projection, estimated.rows)
+                                })?
+                            }
+                            _ => Vec::new(),
+                        };
+                        let mut part =
+                            context.within(|| part(shape, part_size, estimated.selectivity))?;
+                        part.statistics = statistics;
+                        parts.push(part);
                     }
                     Ok((relation, parts, total))
                 })
@@ -85,7 +105,7 @@ thread_local! {
 
 /// An OID that no relation has. It lives in plans that are never executed, and means nothing
 /// outside of them; it comes from the end of the range, which real OIDs reach last.
-fn fake_oid() -> pg_sys::Oid {
+pub(super) fn fake_oid() -> pg_sys::Oid {
     loop {
         let number = NEXT_FAKE.get();
         // Going round at half the range leaves the lower half to real objects.
@@ -176,6 +196,7 @@ fn part(shape: &Shape, size: &SizeEstimate, selectivity: f64) -> Result<Part, Fa
             template,
             cost_estimate: routine.amcostestimate,
             selectivity,
+            statistics: Vec::new(),
         })
     }
 }

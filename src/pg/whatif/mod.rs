@@ -11,15 +11,22 @@
 //! - A failure is a value. The session, its locks and its memory are as before.
 
 mod candidate;
+mod carrier;
 mod definition;
 mod explain;
 mod failure;
 mod isolate;
+mod keys;
 mod memory;
+mod methods;
+mod projection;
+mod sample;
 mod scope;
 mod size;
 mod statement;
+mod statistics;
 mod stored;
+mod stored_bytes;
 mod watch;
 
 pub use failure::Failure;
@@ -29,6 +36,7 @@ pub use stored::{PLANNING_SETTINGS, StoredStatement};
 use crate::pg::compat::planner as compat;
 use crate::pg::{planwalk, querytree};
 use candidate::Candidate;
+use carrier::Carrier;
 use indexpilot_model::price::{InnerScan, PlanTraits, SizeEstimate};
 use indexpilot_model::{
     CandidateId, IndexDefinition, Oid, Price, PriceError, QueryShape, StatementId, WhatIf,
@@ -37,6 +45,7 @@ use isolate::{Identity, isolated};
 use memory::Context;
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use sample::Samples;
 use scope::Scope;
 use statement::Statement;
 use std::collections::HashMap;
@@ -72,6 +81,9 @@ pub struct Planner {
     /// Which candidate an OID in a plan stands for.
     by_fake: HashMap<Oid, CandidateId>,
     statements: HashMap<StatementId, Statement>,
+    /// Statistics of expressions, by relation.
+    carriers: HashMap<pg_sys::Oid, Carrier>,
+    samples: Samples,
     scratch: Context,
     calls: u64,
 }
@@ -90,6 +102,8 @@ impl Planner {
             by_text: HashMap::new(),
             by_fake: HashMap::new(),
             statements: HashMap::new(),
+            carriers: HashMap::new(),
+            samples: Samples::default(),
             scratch: Context::new(c"indexpilot what-if"),
             calls: 0,
         }
@@ -121,6 +135,7 @@ impl Planner {
                 let (_, params) = statement.parameters()[0];
                 let scope = Scope {
                     parts: &[],
+                    carriers: &[],
                     hidden: &[],
                     params,
                 };
@@ -164,10 +179,18 @@ impl Planner {
         if let Some(id) = self.by_text.get(text) {
             return Ok((*id, self.candidates[id.0 as usize].size));
         }
-        let candidate = Candidate::new(text)?;
+        let candidate = Candidate::new(text, &mut self.samples, &self.scratch);
+        self.scratch.reset();
+        let candidate = candidate?;
         let id = CandidateId(self.candidates.len() as u32);
         for part in &candidate.parts {
             self.by_fake.insert(part.template.indexoid.to_u32(), id);
+            if part.statistics.iter().any(|tuple| !tuple.is_null()) {
+                self.carriers
+                    .entry(part.relation)
+                    .or_insert_with(|| Carrier::new(part.relation))
+                    .add(part);
+            }
         }
         let size = candidate.size;
         self.candidates.push(candidate);
@@ -235,6 +258,8 @@ impl Planner {
             parts.extend(candidate.parts.iter().map(std::ptr::from_ref));
         }
         let statement = self.known(id)?;
+        let carriers: Vec<*const Carrier> =
+            self.carriers.values().map(std::ptr::from_ref).collect();
         let names = || self.names(with);
         let by_fake = &self.by_fake;
         let mut calls = 0;
@@ -249,6 +274,7 @@ impl Planner {
                 for (position, (weight, params)) in statement.parameters().into_iter().enumerate() {
                     let scope = Scope {
                         parts: &parts,
+                        carriers: &carriers,
                         hidden: &hidden,
                         params,
                     };

@@ -7,6 +7,7 @@
 //! act only for a `PlannerInfo` whose global part holds that very list.
 
 use super::candidate::Part;
+use super::carrier::Carrier;
 use crate::pg::compat::planner as compat;
 use crate::pg::nodes::items;
 use pgrx::pg_guard;
@@ -17,6 +18,8 @@ use std::cell::Cell;
 pub(super) struct Scope<'a> {
     /// Hypothetical indexes.
     pub parts: &'a [*const Part],
+    /// Statistics of expressions, one carrier a relation.
+    pub carriers: &'a [*const Carrier],
     /// Real indexes to hide.
     pub hidden: &'a [pg_sys::Oid],
     /// The parameter list of the call, which tells it from all others.
@@ -29,6 +32,7 @@ thread_local! {
 }
 
 static mut PREVIOUS_RELATION_INFO: pg_sys::get_relation_info_hook_type = None;
+static mut PREVIOUS_INDEX_STATS: pg_sys::get_index_stats_hook_type = None;
 
 /// Puts our hooks in front of whatever is there. Once, from `_PG_init`.
 pub fn install() {
@@ -36,6 +40,8 @@ pub fn install() {
     unsafe {
         PREVIOUS_RELATION_INFO = pg_sys::get_relation_info_hook;
         pg_sys::get_relation_info_hook = Some(relation_info);
+        PREVIOUS_INDEX_STATS = pg_sys::get_index_stats_hook;
+        pg_sys::get_index_stats_hook = Some(index_stats);
     }
 }
 
@@ -136,6 +142,118 @@ unsafe extern "C-unwind" fn adjust(
                 (*rel).indexlist = pg_sys::lcons(info.cast(), (*rel).indexlist);
             }
         }
+        for carrier in scope.carriers {
+            let carrier = &**carrier;
+            if carrier.relation == relation {
+                let info = carrier.index_info(rel);
+                // Behind all others: the statistics of an index that is there come first.
+                (*rel).indexlist = pg_sys::lappend((*rel).indexlist, info.cast());
+            }
+        }
+    }
+}
+
+/// The planner asks for the statistics of an index's expression (selfuncs.c,
+/// examine_variable and btcostestimate).
+unsafe extern "C-unwind" fn index_stats(
+    root: *mut pg_sys::PlannerInfo,
+    index: pg_sys::Oid,
+    number: pg_sys::AttrNumber,
+    vardata: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: as in `relation_info`.
+    unsafe {
+        if !ACTIVE.get().is_null() && supply(root, index, number, vardata) {
+            return true;
+        }
+        match PREVIOUS_INDEX_STATS {
+            Some(previous) => previous(root, index, number, vardata),
+            None => false,
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn supply(
+    root: *mut pg_sys::PlannerInfo,
+    index: pg_sys::Oid,
+    number: pg_sys::AttrNumber,
+    vardata: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: as in `relation_info`; tuples live as long as their candidate or carrier.
+    unsafe {
+        let Some(scope) = scope_of(root) else {
+            return false;
+        };
+        let position = (number - 1).max(0) as usize;
+        let tuple = scope
+            .parts
+            .iter()
+            .map(|part| (&**part).template.indexoid)
+            .position(|oid| oid == index)
+            .and_then(|found| (&*scope.parts[found]).statistics.get(position))
+            .or_else(|| {
+                scope
+                    .carriers
+                    .iter()
+                    .map(|carrier| &**carrier)
+                    .find(|carrier| carrier.oid == index)
+                    .and_then(|carrier| carrier.statistics.get(position))
+            })
+            .copied()
+            .unwrap_or(std::ptr::null_mut());
+        if tuple.is_null() {
+            return false;
+        }
+        (*vardata).statsTuple = tuple;
+        (*vardata).freefunc = Some(keep);
+        (*vardata).acl_ok = may_see(root, (*vardata).rel);
+        true
+    }
+}
+
+/// The statistics are ours and stay.
+unsafe extern "C-unwind" fn keep(_tuple: pg_sys::HeapTuple) {}
+
+/// Whether the statement's user may see all rows of the relation (selfuncs.c,
+/// examine_variable): only then may functions that are not leakproof see its statistics. An
+/// inheritance child counts as readable if the relation that the statement names is.
+unsafe fn may_see(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) -> bool {
+    // SAFETY: the planner's arrays are valid for the range-table indexes in use.
+    unsafe {
+        if rel.is_null() || (*root).simple_rte_array.is_null() {
+            return false;
+        }
+        let mut varno = (*rel).relid;
+        if varno == 0 {
+            return false;
+        }
+        loop {
+            let entry = *(*root).simple_rte_array.add(varno as usize);
+            let owner = *(*root).simple_rel_array.add(varno as usize);
+            if entry.is_null() || !(*entry).securityQuals.is_null() {
+                return false;
+            }
+            let checked = compat::user_of(if owner.is_null() { rel } else { owner }, entry);
+            let user = if checked == pg_sys::InvalidOid {
+                pg_sys::GetUserId()
+            } else {
+                checked
+            };
+            if pg_sys::pg_class_aclcheck((*entry).relid, user, pg_sys::ACL_SELECT)
+                == pg_sys::AclResult::ACLCHECK_OK
+            {
+                return true;
+            }
+            if (*root).append_rel_array.is_null() {
+                return false;
+            }
+            let appended = *(*root).append_rel_array.add(varno as usize);
+            if appended.is_null() {
+                return false;
+            }
+            varno = (*appended).parent_relid;
+        }
     }
 }
 
@@ -186,7 +304,7 @@ unsafe fn index_info(
 
 /// A copy of expressions with varno 1 for another range-table index. Without the change a
 /// relation's expression and partial indexes match nothing unless it comes first.
-unsafe fn copy_for(list: *mut pg_sys::List, varno: i32) -> *mut pg_sys::List {
+pub(super) unsafe fn copy_for(list: *mut pg_sys::List, varno: i32) -> *mut pg_sys::List {
     // SAFETY: the list is a node tree of the candidate's.
     unsafe {
         let copy = pg_sys::copyObjectImpl(list.cast()).cast::<pg_sys::List>();
