@@ -24,6 +24,8 @@ pub(super) struct Part {
     pub template: pg_sys::IndexOptInfo,
     /// Its access method's cost estimator.
     pub cost_estimate: pg_sys::amcostestimate_function,
+    /// Of a BRIN index.
+    pub pages_per_range: Option<f64>,
     /// Share of the relation's rows that it holds, 0…1.
     pub selectivity: f64,
     /// Of each column that is an expression: its statistics, or null.
@@ -195,6 +197,8 @@ fn part(shape: &Shape, size: &SizeEstimate, selectivity: f64) -> Result<Part, Fa
             columns: shape.columns.clone(),
             template,
             cost_estimate: routine.amcostestimate,
+            pages_per_range: (shape.am_name == "brin")
+                .then(|| shape.option("pages_per_range").unwrap_or(128.0)),
             selectivity,
             statistics: Vec::new(),
         })

@@ -138,7 +138,6 @@ impl Inputs<'_> {
     }
 
     pub(super) fn gist(&self) -> Result<Size, Failure> {
-        const SORT_SUPPORT: i16 = 11;
         let shape = self.shape;
         let (mut leaf, mut union) = (0.0, 0.0);
         for (position, key) in self.keys.iter().enumerate() {
@@ -161,20 +160,10 @@ impl Inputs<'_> {
                 };
             }
         }
-        // Only the first key's class decides, and all must have it.
-        let sorted = (0..shape.key_count).all(|position| {
-            let input = shape.input_types[position];
-            // SAFETY: a catalog look-up.
-            unsafe {
-                pg_sys::get_opfamily_proc(shape.families[position], input, input, SORT_SUPPORT)
-                    != pg_sys::InvalidOid
-            }
-        });
         Ok(trees::gist(
             self.tuples,
             leaf,
             union,
-            sorted,
             shape.option("fillfactor").unwrap_or(90.0),
         ))
     }

@@ -10,6 +10,7 @@
 //!   not by the executor.
 //! - A failure is a value. The session, its locks and its memory are as before.
 
+mod brin_cost;
 mod candidate;
 mod carrier;
 mod definition;

@@ -6,6 +6,7 @@
 //! not exist. Every call of ours therefore carries a parameter list of its own, and the hooks
 //! act only for a `PlannerInfo` whose global part holds that very list.
 
+use super::brin_cost;
 use super::candidate::Part;
 use super::carrier::Carrier;
 use crate::pg::compat::planner as compat;
@@ -95,6 +96,39 @@ unsafe fn scope_of<'a>(root: *const pg_sys::PlannerInfo) -> Option<&'a Scope<'a>
         (!(*root).glob.is_null() && (*(*root).glob).boundParams == scope.params).then_some(scope)
     }
 }
+
+/// The server's estimator and the pages per range of a hypothetical BRIN index of the
+/// running call.
+///
+/// # Safety
+/// As [`scope_of`].
+pub(super) unsafe fn brin_of(
+    root: *const pg_sys::PlannerInfo,
+    index: pg_sys::Oid,
+) -> Option<(ServersEstimate, f64)> {
+    // SAFETY: the caller's promise; parts are alive during the call.
+    unsafe {
+        let scope = scope_of(root)?;
+        let part = scope
+            .parts
+            .iter()
+            .map(|part| &**part)
+            .find(|part| part.template.indexoid == index)?;
+        Some((part.cost_estimate?, part.pages_per_range?))
+    }
+}
+
+/// An access method's cost estimator.
+type ServersEstimate = unsafe extern "C-unwind" fn(
+    *mut pg_sys::PlannerInfo,
+    *mut pg_sys::IndexPath,
+    f64,
+    *mut pg_sys::Cost,
+    *mut pg_sys::Cost,
+    *mut pg_sys::Selectivity,
+    *mut f64,
+    *mut f64,
+);
 
 /// The hook: bare outside our calls, so that other people's planning costs one test.
 unsafe extern "C-unwind" fn relation_info(
@@ -297,7 +331,14 @@ unsafe fn index_info(
             (*info).tuples = (part.selectivity * (*rel).tuples).clamp(0.0, (*rel).tuples);
         }
         (*info).indextlist = target_list(info, part, varno);
-        compat::set_cost_estimate(info, part.cost_estimate);
+        compat::set_cost_estimate(
+            info,
+            if part.pages_per_range.is_some() {
+                Some(brin_cost::estimate)
+            } else {
+                part.cost_estimate
+            },
+        );
         info
     }
 }
