@@ -30,13 +30,17 @@ pub extern "C-unwind" fn _PG_init() {
     worker::register(worker::Duties {
         unsaved: pg::ddl_notices::pending,
         flush: || {
-            if let Err(e) = store::schema_change::follow() {
+            if let Err(e) = store::keep_lineage(&config::current()) {
                 error!("{e}");
             }
         },
         analyze: || {},
         work: || false,
-        tidy: || {},
+        tidy: || {
+            if let Err(e) = store::retention::prune(config::current().retention) {
+                error!("{e}");
+            }
+        },
     });
     pg::whatif::install();
     pg::ddl_notices::install();

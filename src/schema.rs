@@ -61,4 +61,7 @@ extension_sql_file!(
     "../sql/functions/advise.sql",
     name = "functions_advise",
     requires = ["schema_guard"]
+    "../sql/views/mutations.sql",
+    name = "views_mutations",
+    requires = ["tables_mutation_log"]
 );
