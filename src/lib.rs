@@ -28,20 +28,18 @@ pub extern "C-unwind" fn _PG_init() {
         return;
     }
     worker::register(worker::Duties {
-        unsaved: pg::ddl_notices::pending,
+        unsaved: |database| capture::unsaved(database) || pg::ddl_notices::pending(database),
         flush: || {
-            if let Err(e) = store::keep_lineage(&config::current()) {
+            capture::flush();
+            if let Err(e) = store::schema_change::follow() {
                 error!("{e}");
             }
         },
         analyze: || {},
         work: || false,
-        tidy: || {
-            if let Err(e) = store::retention::prune(config::current().retention) {
-                error!("{e}");
-            }
-        },
+        tidy: || {},
     });
     pg::whatif::install();
     pg::ddl_notices::install();
+    capture::install();
 }

@@ -55,15 +55,15 @@ extension_sql_file!(
     name = "functions_genome",
     requires = ["tables_expression"]
 );
+extension_sql_file!(
+    "../sql/tables/statement.sql",
+    name = "tables_statement",
+    requires = ["schema_guard"]
+);
 // Stays the last of all: this database is looked after from the commit on.
 extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);
 extension_sql_file!(
     "../sql/functions/advise.sql",
     name = "functions_advise",
     requires = ["schema_guard"]
-);
-extension_sql_file!(
-    "../sql/views/mutations.sql",
-    name = "views_mutations",
-    requires = ["tables_mutation_log"]
 );

@@ -7,9 +7,11 @@
 //! does nothing is not declared.
 
 mod actions;
+mod capture;
 mod limits;
 mod system;
 
+pub use capture::{capture_sizes, sample_parameters};
 pub use limits::max_workers;
 pub use system::starts_idle;
 
@@ -23,6 +25,7 @@ use std::ffi::CString;
 pub fn define() {
     system::define();
     actions::define();
+    capture::define();
     limits::define();
     guc::reserve_prefix(c"indexpilot");
 }

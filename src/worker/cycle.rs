@@ -35,6 +35,8 @@ struct Cycle {
 
 /// Runs until there is nothing to do, the extension is gone, or somebody asks for the end.
 pub(super) fn run() {
+    // What we do ourselves is no work of the database.
+    crate::pg::hooks::suspend();
     let (Some(slot), Some(duties)) = (own_slot(), DUTIES.get()) else {
         return;
     };
@@ -63,8 +65,7 @@ pub(super) fn run() {
         settings,
         busy_at: now,
         flushed_at: 0,
-        // A worker that comes and goes within the hour has to tidy too.
-        tidied_at: 0,
+        tidied_at: now,
         failures: 0,
         not_before: 0,
     };

@@ -20,10 +20,12 @@ mod element;
 mod levels;
 mod names;
 mod operators;
+mod parameters;
 mod quals;
 mod resolve;
 mod text;
 
+pub use parameters::{Lifted, lift};
 pub use text::shapes_of_text;
 
 use indexpilot_model::expression::Expression;

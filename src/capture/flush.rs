@@ -1,0 +1,433 @@
+//! Saving what was counted: the worker drains shared memory into tables, in a transaction of
+//! its own every flush interval.
+//!
+//! What was drained and not committed is carried over to the next time, so that an error
+//! loses nothing; a crash of the server loses one interval.
+
+use super::fields::role_name;
+use crate::pg::hooks::{Source, decode};
+use crate::pg::shmem::{self, Block, Drained, Entry};
+use crate::pg::{clock, querytree, spi};
+use crate::store::statement::{self, Known, NewSource, NewStatement};
+use indexpilot_model::normalize::normalize;
+use indexpilot_model::query::QueryShape;
+use pgrx::spi::SpiResult;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
+
+/// A statement in memory: query identifier, role, top level, whether it is a utility one.
+type MemoryKey = (u64, u32, bool, bool);
+
+#[derive(Default)]
+struct Saver {
+    known: HashMap<MemoryKey, Known>,
+    /// Drained and not yet known to be committed.
+    uncommitted: Vec<Drained>,
+    /// Of an earlier transaction that failed.
+    carried: Vec<Drained>,
+}
+
+thread_local! {
+    static SAVER: RefCell<Saver> = RefCell::new(Saver::default());
+}
+
+/// Width of a time bucket, microseconds: five minutes keep verification's windows sharp and
+/// the table small.
+const BUCKET: i64 = 300 * 1_000_000;
+/// An entry that has not moved for so long may make room, microseconds.
+const IDLE: i64 = 60 * 1_000_000;
+/// Why fields are unknown.
+const TOO_LONG: &str = "its text is too long";
+const NOT_SEEN: &str = "its plan was made before it could be seen; it is known once planned again";
+const NOT_READ: &str = "its tree could not be read";
+
+const UTILITY: u32 = indexpilot_model::query::StatementKind::Utility as u32;
+
+fn kind_name(kind: u32) -> &'static str {
+    match kind {
+        1 => "select",
+        2 => "insert",
+        3 => "update",
+        4 => "delete",
+        5 => "merge",
+        _ => "utility",
+    }
+}
+
+/// Whether shared memory holds counters of this database. Callable in any process.
+pub fn unsaved(database: u32) -> bool {
+    shmem::block().is_some_and(|block| {
+        block.entries().any(|entry| {
+            entry.state.load(Ordering::Acquire) != 0
+                && entry.database.load(Ordering::Relaxed) == database
+                && (entry.pending().0 > 0
+                    || entry.errors.load(Ordering::Relaxed) > 0
+                    || entry.source.load(Ordering::Relaxed) != 0)
+        })
+    })
+}
+
+/// Saves the counters of this database. In the worker, within a transaction. Raises what SPI
+/// raises; then the next call saves them.
+pub fn flush() {
+    let Some(block) = shmem::block() else { return };
+    SAVER.with_borrow_mut(|saver| {
+        // What the last call left here was not committed.
+        let lost = std::mem::take(&mut saver.uncommitted);
+        saver.carried.extend(lost);
+    });
+    pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, || {
+        SAVER.with_borrow_mut(|saver| saver.uncommitted.clear());
+    });
+    if let Err(error) = save(block) {
+        pgrx::error!("{error}");
+    }
+}
+
+fn save(block: &Block) -> SpiResult<()> {
+    let database = spi::database().to_u32();
+    let now = clock::now();
+    let drained = SAVER.with_borrow_mut(|saver| std::mem::take(&mut saver.carried));
+    SAVER.with_borrow_mut(|saver| saver.uncommitted.extend(drained));
+    let crowded =
+        block.header().entries.load(Ordering::Relaxed) as usize > block.sizes().statements * 9 / 10;
+    for entry in block.entries() {
+        let state = entry.state.load(Ordering::Acquire);
+        if state == 0 || entry.database.load(Ordering::Relaxed) != database {
+            continue;
+        }
+        receive(block, entry)?;
+        if let Some(drained) = entry.drain() {
+            entry.last_moved.store(now, Ordering::Relaxed);
+            SAVER.with_borrow_mut(|saver| saver.uncommitted.push(drained));
+        }
+        if state == 2 {
+            block.bury(entry);
+        } else if crowded && now - entry.last_moved.load(Ordering::Relaxed) > IDLE {
+            block.retire(entry);
+        }
+    }
+    // Taken out while SQL runs, put back before anything can go wrong with the commit.
+    let drained = SAVER.with_borrow(|saver| saver.uncommitted.clone());
+    write(block, &drained, now)
+}
+
+/// Takes in what backends sent about a statement.
+fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
+    let key: MemoryKey = (
+        entry.query_id.load(Ordering::Relaxed),
+        entry.user.load(Ordering::Relaxed),
+        entry.top_level.load(Ordering::Relaxed) != 0,
+        entry.kind.load(Ordering::Relaxed) == UTILITY,
+    );
+    if let Some(source) = block.take(&entry.source).and_then(|bytes| decode(&bytes)) {
+        let known = first_sight(key, entry, source)?;
+        SAVER.with_borrow_mut(|saver| saver.known.insert(key, known));
+    }
+    for (place, sample) in entry.samples.iter().enumerate() {
+        let Some(source) = block.take(sample).and_then(|bytes| decode(&bytes)) else {
+            continue;
+        };
+        let Some(known) = lookup(key)? else { continue };
+        let mut values: Vec<Option<String>> =
+            source.bound.into_iter().map(|(_, value)| value).collect();
+        if !source.tree.is_empty() {
+            let Some(lifted) = querytree::lift(&source.tree, &[]) else {
+                continue;
+            };
+            values.resize(lifted.own, None);
+            values.extend(lifted.values);
+        }
+        let count = statement::add_sample(&known.id, &values, place)?;
+        if count.is_none_or(|count| (count as usize) < statement::SAMPLES) && known.own > 0 {
+            // Repeated values were dropped: offer another one.
+            entry
+                .wants
+                .fetch_or(shmem::entry::Wants::SAMPLE, Ordering::AcqRel);
+        }
+    }
+    Ok(())
+}
+
+fn lookup(key: MemoryKey) -> SpiResult<Option<Known>> {
+    if let Some(known) = SAVER.with_borrow(|saver| saver.known.get(&key).cloned()) {
+        return Ok(Some(known));
+    }
+    let found = statement::find(key.0, key.1, key.2, key.3)?;
+    if let Some(known) = &found {
+        SAVER.with_borrow_mut(|saver| saver.known.insert(key, known.clone()));
+    }
+    Ok(found)
+}
+
+fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known> {
+    let kind = kind_name(entry.kind.load(Ordering::Relaxed));
+    let bound: Vec<Option<String>> = source
+        .bound
+        .iter()
+        .map(|(_, value)| value.clone())
+        .collect();
+    let lifted = if source.tree.is_empty() {
+        None
+    } else {
+        querytree::lift(&source.tree, &bound)
+    };
+    let not_analysable = match &lifted {
+        _ if key.3 => None,
+        Some(_) => None,
+        None if source.truncated => Some(TOO_LONG),
+        None if source.tree.is_empty() => Some(NOT_SEEN),
+        None => Some(NOT_READ),
+    };
+    let relations: BTreeSet<String> = lifted
+        .iter()
+        .flat_map(|lifted| &lifted.shape.instances)
+        .map(|instance| instance.relation.qualified())
+        .collect();
+    let relations: Vec<String> = relations.into_iter().collect();
+    // Utility statements are command tags; nothing in them is a value.
+    let (text, identity) = {
+        let normalized = normalize(&source.text);
+        let path = if key.3 {
+            ""
+        } else {
+            source.search_path.as_str()
+        };
+        let identity = normalized.identity(&relations, path);
+        (
+            if key.3 {
+                source.text.clone()
+            } else {
+                normalized.text
+            },
+            identity,
+        )
+    };
+    let own = lifted.as_ref().map_or(0, |lifted| lifted.own);
+    let shape = lifted.as_ref().map(|lifted| lifted.shape.clone());
+    let new = NewStatement {
+        identity,
+        query_id: key.0,
+        role: key.1,
+        top_level: key.2,
+        kind,
+        text,
+        relations,
+        not_analysable,
+        first_seen: entry.first_seen.load(Ordering::Relaxed),
+        source: lifted.map(|lifted| {
+            // A sample is complete or none: parameters that were not told make it useless.
+            let sample = (super::samples_parameters() && bound.len() >= lifted.own).then(|| {
+                let mut values = bound[..lifted.own].to_vec();
+                values.extend(lifted.values);
+                values
+            });
+            NewSource {
+                tree: lifted.tree,
+                shape: lifted.shape,
+                search_path: source.search_path,
+                settings: source.settings,
+                types: lifted.types,
+                own: lifted.own,
+                sample: sample.filter(|values| !values.is_empty()),
+            }
+        }),
+    };
+    Ok(Known {
+        id: statement::save(&new)?,
+        kind: kind.to_owned(),
+        shape,
+        own,
+    })
+}
+
+/// A statement of which only counters are there (its text was lost): it stands under its
+/// query identifier until it is planned again.
+fn placeholder(key: MemoryKey, drained: &Drained) -> SpiResult<Known> {
+    let kind = kind_name(drained.kind);
+    let text = String::from("(text not known yet)");
+    let identity = normalize(&format!("{text} {}", key.0)).identity(&[], "");
+    let id = statement::save(&NewStatement {
+        identity,
+        query_id: key.0,
+        role: key.1,
+        top_level: key.2,
+        kind,
+        text,
+        relations: Vec::new(),
+        not_analysable: (!key.3).then_some(NOT_SEEN),
+        first_seen: drained.first_seen,
+        source: None,
+    })?;
+    Ok(Known {
+        id,
+        kind: kind.to_owned(),
+        shape: None,
+        own: 0,
+    })
+}
+
+fn timestamp(microseconds: i64) -> Value {
+    Value::from(super::moment::iso(microseconds))
+}
+
+/// Sums of one field use.
+#[derive(Default)]
+struct FieldSum {
+    relation_oid: u32,
+    calls: u64,
+    rows: u64,
+    milliseconds: f64,
+}
+
+fn write(block: &Block, drained: &[Drained], now: i64) -> SpiResult<()> {
+    let bucket = timestamp(now - now.rem_euclid(BUCKET));
+    let (mut statements, mut stats) = (BTreeMap::new(), BTreeMap::new());
+    let mut fields: BTreeMap<(String, String, String, String), FieldSum> = BTreeMap::new();
+    for one in drained {
+        let key: MemoryKey = (one.query_id, one.user, one.top_level, one.kind == UTILITY);
+        let known = match lookup(key)? {
+            Some(known) => known,
+            None => {
+                let known = placeholder(key, one)?;
+                ask_for_source(block, one);
+                SAVER.with_borrow_mut(|saver| saver.known.insert(key, known.clone()));
+                known
+            }
+        };
+        let entry = statements
+            .entry(known.id.clone())
+            .or_insert((0u64, 0u64, 0u64));
+        entry.0 += one.errors;
+        entry.1 += one.plannings;
+        entry.2 += one.planning_nanoseconds;
+        for plan in &one.plans {
+            add_plan(
+                stats
+                    .entry((known.id.clone(), plan.fingerprint))
+                    .or_default(),
+                plan,
+            );
+        }
+        if let Some(shape) = &known.shape {
+            add_fields(&mut fields, shape, &known.kind, one);
+        }
+    }
+    let statements: Vec<Value> = statements
+        .into_iter()
+        .map(|(id, (errors, plannings, nanoseconds))| {
+            json!({ "id": id, "last_seen": timestamp(now), "errors": errors,
+                "plannings": plannings, "planning_ms": nanoseconds as f64 / 1e6 })
+        })
+        .collect();
+    let stats: Vec<Value> = stats
+        .into_iter()
+        .map(|((id, fingerprint), sum)| stats_row(&id, &bucket, fingerprint, &sum))
+        .collect();
+    let fields: Vec<Value> = fields
+        .into_iter()
+        .map(|((relation, field, role, kind), sum)| {
+            json!({ "bucket": bucket, "tenant": "", "relation": relation,
+                "relation_oid": sum.relation_oid, "field": field, "role": role, "kind": kind,
+                "calls": sum.calls, "rows": sum.rows, "total_ms": sum.milliseconds })
+        })
+        .collect();
+    statement::add_counters(&statements, &stats, &fields)
+}
+
+/// The next planning of the statement sends its text again.
+fn ask_for_source(block: &Block, drained: &Drained) {
+    let key = shmem::table::key(
+        drained.query_id,
+        spi::database().to_u32(),
+        drained.user,
+        drained.top_level,
+    );
+    if let Some(entry) = block.find(key) {
+        entry
+            .wants
+            .fetch_or(shmem::entry::Wants::SOURCE, Ordering::AcqRel);
+    }
+}
+
+fn add_plan(sum: &mut shmem::entry::DrainedPlan, plan: &shmem::entry::DrainedPlan) {
+    sum.least = if sum.calls == 0 {
+        plan.least
+    } else {
+        sum.least.min(plan.least)
+    };
+    sum.calls += plan.calls;
+    sum.rows += plan.rows;
+    sum.nanoseconds += plan.nanoseconds;
+    sum.squares = sum.squares.saturating_add(plan.squares);
+    sum.cost += plan.cost;
+    sum.most = sum.most.max(plan.most);
+    for (total, part) in sum.resources.iter_mut().zip(plan.resources) {
+        *total += part;
+    }
+    sum.histogram.extend_from_slice(&plan.histogram);
+}
+
+fn stats_row(id: &str, bucket: &Value, plan: u64, sum: &shmem::entry::DrainedPlan) -> Value {
+    let mut histogram: BTreeMap<u16, u64> = BTreeMap::new();
+    for &(bucket, count) in &sum.histogram {
+        *histogram.entry(bucket).or_default() += count;
+    }
+    let histogram: serde_json::Map<String, Value> = histogram
+        .into_iter()
+        .map(|(bucket, count)| (bucket.to_string(), Value::from(count)))
+        .collect();
+    // Squares were summed in units of 1.024 µs.
+    let square_ms = sum.squares as f64 * 1.024e-3 * 1.024e-3;
+    let [hit, read, dirtied, written, temp_read, temp_written, wal] = sum.resources;
+    json!({ "statement": id, "bucket": bucket, "plan": plan as i64, "calls": sum.calls,
+        "rows": sum.rows, "total_ms": sum.nanoseconds as f64 / 1e6, "square_ms": square_ms,
+        "min_ms": sum.least as f64 / 1e6, "max_ms": sum.most as f64 / 1e6,
+        "cost": sum.cost as f64 / 100.0, "shared_hit": hit, "shared_read": read,
+        "shared_dirtied": dirtied, "shared_written": written, "temp_read": temp_read,
+        "temp_written": temp_written, "wal_bytes": wal, "histogram": histogram })
+}
+
+fn add_fields(
+    fields: &mut BTreeMap<(String, String, String, String), FieldSum>,
+    shape: &QueryShape,
+    kind: &str,
+    drained: &Drained,
+) {
+    let (mut calls, mut rows, mut nanoseconds) = (0, 0, 0);
+    for plan in &drained.plans {
+        calls += plan.calls;
+        rows += plan.rows;
+        nanoseconds += plan.nanoseconds;
+    }
+    if calls == 0 {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for field in &shape.uses {
+        let relation = &shape.instances[field.instance].relation;
+        if matches!(
+            relation.schema.as_str(),
+            "pg_catalog" | "information_schema" | "pg_toast" | "indexpilot"
+        ) {
+            continue;
+        }
+        let key = (
+            relation.qualified(),
+            field.element.for_people(),
+            role_name(field.role),
+            kind.to_owned(),
+        );
+        // A field that a statement uses twice in one role is used once.
+        if !seen.insert(key.clone()) {
+            continue;
+        }
+        let sum = fields.entry(key).or_default();
+        sum.relation_oid = relation.oid;
+        sum.calls += calls;
+        sum.rows += rows;
+        sum.milliseconds += nanoseconds as f64 / 1e6;
+    }
+}

@@ -1,0 +1,73 @@
+//! Settings of capture.
+
+use crate::pg::shmem::Sizes;
+use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+
+static MAX_STATEMENTS: GucSetting<i32> = GucSetting::<i32>::new(5_000);
+static TEXT_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(6 * 1024);
+static MAX_TENANT_PAIRS: GucSetting<i32> = GucSetting::<i32>::new(8_192);
+static SAMPLE_PARAMETERS: GucSetting<bool> = GucSetting::<bool>::new(true);
+
+pub(super) fn define() {
+    if crate::pg::process::preloading() {
+        // Default 5000, as pg_stat_statements.max: it holds the statements of an application
+        // with room to spare. An entry takes about 10.5 kB of address space, and of memory
+        // only what its plans touch.
+        GucRegistry::define_int_guc(
+            c"indexpilot.max_statements",
+            c"Sets how many statements are counted at the same time.",
+            c"A statement counts once for each user, database and level. What finds no room is dropped and counted.",
+            &MAX_STATEMENTS,
+            100,
+            1_000_000,
+            GucContext::Postmaster,
+            GucFlags::default(),
+        );
+        // Default 6 MB: about a thousand new statements between two flushes.
+        GucRegistry::define_int_guc(
+            c"indexpilot.capture_text_memory",
+            c"Sets the memory for texts and trees of new statements on their way to the worker.",
+            c"A statement that finds no room is counted, and sends its text when it is planned again.",
+            &TEXT_MEMORY,
+            256,
+            1_048_576,
+            GucContext::Postmaster,
+            GucFlags::UNIT_KB,
+        );
+        // Default 8192 pairs in one flush interval.
+        GucRegistry::define_int_guc(
+            c"indexpilot.max_tenant_pairs",
+            c"Sets how many pairs of statement and tenant are counted in one flush interval.",
+            c"What finds no room counts for the statement and not for the tenant, and is counted as dropped.",
+            &MAX_TENANT_PAIRS,
+            128,
+            1_000_000,
+            GucContext::Postmaster,
+            GucFlags::default(),
+        );
+    }
+    // Default on: without real values partial indexes and skewed columns cannot be priced.
+    GucRegistry::define_bool_guc(
+        c"indexpilot.sample_parameters",
+        c"Keeps a few parameter values of each statement for planning it again.",
+        c"They are visible to the statement's owner and to pg_read_all_stats only. Off: no value is kept, and statements are priced with generic plans.",
+        &SAMPLE_PARAMETERS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+}
+
+/// Sizes of capture's shared memory.
+pub fn capture_sizes() -> Sizes {
+    let size = |setting: &GucSetting<i32>| usize::try_from(setting.get()).unwrap_or(0);
+    Sizes {
+        statements: size(&MAX_STATEMENTS),
+        text_bytes: size(&TEXT_MEMORY) * 1_024,
+        tenants: size(&MAX_TENANT_PAIRS),
+    }
+}
+
+/// `indexpilot.sample_parameters`.
+pub fn sample_parameters() -> bool {
+    SAMPLE_PARAMETERS.get()
+}

@@ -1,0 +1,160 @@
+//! Executor hooks: time and resources of every run, and the counting at the end.
+//!
+//! The path of a known statement: no allocation, no lock, nothing that raises.
+
+use super::{frames, key, raw, source, watching};
+use crate::pg::compat::executor::{self as compat, RunArguments};
+use crate::pg::shmem::Block;
+use crate::pg::shmem::entry::Wants;
+use crate::pg::shmem::table::About;
+use pgrx::pg_sys;
+use std::ffi::c_int;
+use std::sync::atomic::Ordering;
+
+static mut PREVIOUS_START: pg_sys::ExecutorStart_hook_type = None;
+static mut PREVIOUS_RUN: pg_sys::ExecutorRun_hook_type = None;
+static mut PREVIOUS_FINISH: pg_sys::ExecutorFinish_hook_type = None;
+static mut PREVIOUS_END: pg_sys::ExecutorEnd_hook_type = None;
+
+/// Puts the hooks in place.
+///
+/// # Safety
+/// Only while the postmaster loads libraries.
+pub(super) unsafe fn install() {
+    // SAFETY: the caller's promise.
+    unsafe {
+        PREVIOUS_START = pg_sys::ExecutorStart_hook;
+        pg_sys::ExecutorStart_hook = Some(start_hook);
+        PREVIOUS_RUN = pg_sys::ExecutorRun_hook;
+        pg_sys::ExecutorRun_hook = Some(run_hook);
+        PREVIOUS_FINISH = pg_sys::ExecutorFinish_hook;
+        pg_sys::ExecutorFinish_hook = Some(finish_hook);
+        PREVIOUS_END = pg_sys::ExecutorEnd_hook;
+        pg_sys::ExecutorEnd_hook = Some(end_hook);
+    }
+}
+
+unsafe extern "C-unwind" fn start_hook(desc: *mut pg_sys::QueryDesc, flags: c_int) {
+    frames::forget(desc);
+    // SAFETY: the arguments are the server's and are handed on as they came.
+    unsafe {
+        match PREVIOUS_START {
+            Some(previous) => previous(desc, flags),
+            None => raw::standard_ExecutorStart(desc, flags),
+        }
+    }
+}
+
+crate::pg::compat::executor::executor_run_hook!(run_hook, run);
+
+#[inline(always)]
+unsafe fn run(arguments: RunArguments) {
+    let desc = arguments.desc;
+    // SAFETY: a started query.
+    unsafe {
+        let query_id = compat::query_id((*desc).plannedstmt);
+        let counted = query_id != 0
+            && watching().is_some()
+            && frames::begin(desc, |top_level| key(query_id, top_level));
+        frames::deeper();
+        compat::run_next(PREVIOUS_RUN, arguments);
+        frames::shallower();
+        if counted {
+            frames::end(desc);
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
+    // SAFETY: a query that has run.
+    unsafe {
+        // Only what writes has triggers to fire and CTEs to run to their end.
+        let statement = (*desc).plannedstmt;
+        let works =
+            (*desc).operation != pg_sys::CmdType::CMD_SELECT || (*statement).hasModifyingCTE;
+        let query_id = compat::query_id(statement);
+        let counted = works
+            && query_id != 0
+            && watching().is_some()
+            && frames::begin(desc, |top_level| key(query_id, top_level));
+        frames::deeper();
+        match PREVIOUS_FINISH {
+            Some(previous) => previous(desc),
+            None => raw::standard_ExecutorFinish(desc),
+        }
+        frames::shallower();
+        if counted {
+            frames::end(desc);
+        }
+    }
+}
+
+unsafe extern "C-unwind" fn end_hook(desc: *mut pg_sys::QueryDesc) {
+    // SAFETY: a started query; the frame is a plain copy.
+    unsafe {
+        if frames::count() != 0
+            && let Some(block) = watching()
+            && let Some(frame) = frames::finish(desc)
+        {
+            count(block, desc, &frame);
+        }
+        match PREVIOUS_END {
+            Some(previous) => previous(desc),
+            None => raw::standard_ExecutorEnd(desc),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Frame) {
+    // SAFETY: a started query whose plan is there until it ends.
+    unsafe {
+        let statement = (*desc).plannedstmt;
+        let execution = frame.execution(
+            compat::rows(desc),
+            (*(*statement).planTree).total_cost.to_bits(),
+        );
+        match block.find(frame.key) {
+            Some(entry) => {
+                entry.add(&execution);
+                if entry.wants.load(Ordering::Relaxed) & Wants::SAMPLE != 0 {
+                    source::sample(block, entry, (*desc).params);
+                }
+            }
+            None => first_met(block, desc, frame, &execution),
+        }
+    }
+}
+
+/// A plan that was cached before we had room for its statement, or whose entry was removed.
+#[cold]
+#[inline(never)]
+unsafe fn first_met(
+    block: &Block,
+    desc: *mut pg_sys::QueryDesc,
+    frame: &frames::Frame,
+    execution: &crate::pg::shmem::entry::Execution,
+) {
+    // SAFETY: a started query; globals of this process.
+    unsafe {
+        let about = About {
+            query_id: compat::query_id((*desc).plannedstmt),
+            database: pg_sys::MyDatabaseId.to_u32(),
+            user: raw::GetUserId().to_u32(),
+            top_level: frame.top_level,
+            kind: crate::pg::querytree::kind((*desc).operation) as u32,
+            now: crate::pg::clock::now(),
+        };
+        if let Some((entry, _)) = block.find_or_make(frame.key, &about) {
+            entry.add(execution);
+            let statement = (*desc).plannedstmt;
+            source::text_only(
+                block,
+                entry,
+                (*desc).sourceText,
+                (*statement).stmt_location,
+                (*statement).stmt_len,
+            );
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The planner hook: first sight of a statement (its text, tree and settings go to the
+//! worker), planning time, and which plan shape a cost stands for.
+
+use super::{frames, key, raw, source, watching};
+use crate::pg::compat::executor::query_id;
+use crate::pg::planwalk;
+use crate::pg::shmem::Block;
+use crate::pg::shmem::entry::{Entry, Wants};
+use crate::pg::shmem::table::About;
+use pgrx::pg_sys;
+use std::ffi::{c_char, c_int};
+use std::sync::atomic::Ordering;
+
+static mut PREVIOUS: pg_sys::planner_hook_type = None;
+
+/// Puts the hook in place.
+///
+/// # Safety
+/// Only while the postmaster loads libraries.
+pub(super) unsafe fn install() {
+    // SAFETY: the caller's promise.
+    unsafe {
+        PREVIOUS = pg_sys::planner_hook;
+        pg_sys::planner_hook = Some(hook);
+    }
+}
+
+unsafe extern "C-unwind" fn hook(
+    query: *mut pg_sys::Query,
+    text: *const c_char,
+    options: c_int,
+    parameters: pg_sys::ParamListInfo,
+) -> *mut pg_sys::PlannedStmt {
+    // SAFETY: the arguments are the server's and are handed on as they came; no value with a
+    // destructor is alive in this frame while the next planner runs.
+    unsafe {
+        let id = (*query).queryId as u64;
+        let block = if id == 0 { None } else { watching() };
+        let counted = match block {
+            Some(block) => {
+                let counted = frames::begin_other(|top_level| key(id, top_level));
+                if counted {
+                    before(block, query, text, parameters, id);
+                }
+                counted
+            }
+            None => false,
+        };
+        frames::deeper();
+        let planned = match PREVIOUS {
+            Some(previous) => previous(query, text, options, parameters),
+            None => raw::standard_planner(query, text, options, parameters),
+        };
+        frames::shallower();
+        if counted && let Some(frame) = frames::finish_other() {
+            after(planned, &frame);
+        }
+        planned
+    }
+}
+
+/// The planner scribbles on the tree, so what is kept of it is taken before.
+#[inline(always)]
+unsafe fn before(
+    block: &Block,
+    query: *mut pg_sys::Query,
+    text: *const c_char,
+    parameters: pg_sys::ParamListInfo,
+    id: u64,
+) {
+    let top_level = frames::depth() == 0;
+    // SAFETY: the planner's arguments.
+    unsafe {
+        let key = key(id, top_level);
+        match block.find(key) {
+            Some(entry) if entry.wants.load(Ordering::Relaxed) == 0 => {}
+            known => first_sight(block, known, key, query, text, parameters, top_level),
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn first_sight(
+    block: &Block,
+    known: Option<&Entry>,
+    key: u64,
+    query: *mut pg_sys::Query,
+    text: *const c_char,
+    parameters: pg_sys::ParamListInfo,
+    top_level: bool,
+) {
+    if text.is_null() {
+        return;
+    }
+    // SAFETY: the planner's arguments; globals of this process.
+    unsafe {
+        let entry = match known {
+            Some(entry) => entry,
+            None => {
+                let about = About {
+                    query_id: (*query).queryId as u64,
+                    database: pg_sys::MyDatabaseId.to_u32(),
+                    user: raw::GetUserId().to_u32(),
+                    top_level,
+                    kind: crate::pg::querytree::kind((*query).commandType) as u32,
+                    now: crate::pg::clock::now(),
+                };
+                match block.find_or_make(key, &about) {
+                    Some((entry, _)) => entry,
+                    None => return,
+                }
+            }
+        };
+        let wants = entry.wants.load(Ordering::Relaxed);
+        if wants & Wants::SOURCE != 0 {
+            // One backend is enough.
+            if entry.wants.fetch_and(!Wants::SOURCE, Ordering::AcqRel) & Wants::SOURCE != 0
+                && !source::whole(block, entry, query, text, parameters)
+            {
+                // No room now: the next planning tries again.
+                entry.wants.fetch_or(Wants::SOURCE, Ordering::AcqRel);
+            }
+        } else if wants & Wants::SAMPLE != 0 {
+            source::sample_at_planning(block, entry, query, parameters);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn after(planned: *mut pg_sys::PlannedStmt, frame: &frames::Frame) {
+    // SAFETY: a planned statement, just made.
+    unsafe {
+        if planned.is_null() || query_id(planned) == 0 {
+            return;
+        }
+        let Some(entry) = watching().and_then(|block| block.find(frame.key)) else {
+            return;
+        };
+        entry.plannings.fetch_add(1, Ordering::Relaxed);
+        entry
+            .planning_nanoseconds
+            .fetch_add(frame.nanoseconds, Ordering::Relaxed);
+        let cost_bits = (*(*planned).planTree).total_cost.to_bits();
+        if !entry.knows_cost(cost_bits) {
+            entry.learn_cost(cost_bits, planwalk::fingerprint(planned));
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What goes to the worker at the first sight of a statement: its text, the analysed tree,
+//! the settings it is planned under, and samples of its parameters. Everything here is off
+//! the path of known statements, may allocate, and is caught where it fails.
+
+use super::CALLBACKS;
+use crate::pg::shmem::Block;
+use crate::pg::shmem::entry::{Entry, SAMPLES, Wants};
+use crate::pg::whatif::PLANNING_SETTINGS;
+use pgrx::pg_sys;
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+
+/// Statement texts beyond this are cut, bytes.
+const MAX_TEXT: usize = 32 * 1024;
+/// Parameter values beyond this make a sample useless, bytes.
+const MAX_VALUE: usize = 1_000;
+
+/// A parameter's type and value in output form; `None` is NULL.
+pub type Bound = (u32, Option<String>);
+
+/// What a backend tells of a statement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// The statement's own part of the query string.
+    pub text: String,
+    /// The text was longer and is cut.
+    pub truncated: bool,
+    /// `nodeToString` of the rewritten query; empty where it was not seen.
+    pub tree: String,
+    /// search_path in force.
+    pub search_path: String,
+    /// Planning settings, name and value.
+    pub settings: Vec<(String, String)>,
+    /// Parameter values of this planning.
+    pub bound: Vec<Bound>,
+}
+
+/// Runs what could raise; `None` when it did. Only for work that holds nothing but memory.
+fn caught<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
+    pgrx::PgTryBuilder::new(AssertUnwindSafe(work))
+        .catch_others(|_| None)
+        .catch_rust_panic(|_| None)
+        .execute()
+}
+
+fn may_sample() -> bool {
+    CALLBACKS
+        .get()
+        .is_some_and(|callbacks| (callbacks.sample_parameters)())
+}
+
+/// The statement's part of a query string (queryjumble.c, CleanQuerytext).
+unsafe fn own_text(text: *const c_char, location: c_int, length: c_int) -> String {
+    // SAFETY: the caller's string.
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    let start = usize::try_from(location).unwrap_or(0).min(bytes.len());
+    let rest = &bytes[start..];
+    let own = match usize::try_from(length) {
+        Ok(length) if length > 0 => &rest[..length.min(rest.len())],
+        _ => rest,
+    };
+    String::from_utf8_lossy(own).trim().to_owned()
+}
+
+fn cut(mut text: String) -> (String, bool) {
+    if text.len() <= MAX_TEXT {
+        return (text, false);
+    }
+    let end = indexpilot_model::identifier::clip(&text, MAX_TEXT).len();
+    text.truncate(end);
+    (text, true)
+}
+
+/// Sends text, tree, settings and parameters. False where there was no room.
+pub unsafe fn whole(
+    block: &Block,
+    entry: &Entry,
+    query: *mut pg_sys::Query,
+    text: *const c_char,
+    parameters: pg_sys::ParamListInfo,
+) -> bool {
+    caught(|| {
+        // SAFETY: the planner's arguments; the server's string is freed after it was copied.
+        unsafe {
+            let (text, truncated) = cut(own_text(text, (*query).stmt_location, (*query).stmt_len));
+            let tree = if truncated {
+                String::new()
+            } else {
+                tree_text(query)
+            };
+            let source = Source {
+                text,
+                truncated,
+                tree,
+                search_path: setting(c"search_path"),
+                settings: settings(),
+                bound: if may_sample() {
+                    bound(parameters).unwrap_or_default()
+                } else {
+                    Vec::new()
+                },
+            };
+            let head = block.write(&encode(&source))?;
+            block.publish(&entry.source, head);
+            if may_sample() {
+                entry.offered.store(1, Ordering::Relaxed);
+                entry.wants.fetch_or(Wants::SAMPLE, Ordering::AcqRel);
+            }
+            Some(())
+        }
+    })
+    .is_some()
+}
+
+/// Sends the text alone: of a statement that was not seen in the planner.
+pub unsafe fn text_only(
+    block: &Block,
+    entry: &Entry,
+    text: *const c_char,
+    location: c_int,
+    length: c_int,
+) {
+    if text.is_null() {
+        return;
+    }
+    let _ = caught(|| {
+        // SAFETY: the caller's string.
+        let (text, truncated) = cut(unsafe { own_text(text, location, length) });
+        let source = Source {
+            text,
+            truncated,
+            // SAFETY: reads a setting.
+            search_path: unsafe { setting(c"search_path") },
+            ..Source::default()
+        };
+        let head = block.write(&encode(&source))?;
+        block.publish(&entry.source, head);
+        Some(())
+    });
+}
+
+unsafe fn tree_text(query: *mut pg_sys::Query) -> String {
+    // SAFETY: a whole tree; the result is ours to free.
+    unsafe {
+        let text = pg_sys::nodeToString(query.cast());
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        pg_sys::pfree(text.cast());
+        copy
+    }
+}
+
+unsafe fn setting(name: &CStr) -> String {
+    // SAFETY: missing settings give null.
+    unsafe {
+        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
+        if value.is_null() {
+            return String::new();
+        }
+        CStr::from_ptr(value).to_string_lossy().into_owned()
+    }
+}
+
+/// All planning settings that are known to this version.
+unsafe fn settings() -> Vec<(String, String)> {
+    PLANNING_SETTINGS
+        .iter()
+        .filter_map(|&name| {
+            let c_name = CString::new(name).ok()?;
+            // SAFETY: reads a setting.
+            let value = unsafe { setting(&c_name) };
+            (!value.is_empty()).then(|| (name.to_owned(), value))
+        })
+        .collect()
+}
+
+/// Parameter values in output form. `None` where a value is too long, or of a type whose
+/// output function is not the server's own.
+unsafe fn bound(parameters: pg_sys::ParamListInfo) -> Option<Vec<Bound>> {
+    if parameters.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: a parameter list of numParams entries; fetched as the planner does it
+    // (clauses.c, eval_const_expressions_mutator), speculatively.
+    unsafe {
+        let count = (*parameters).numParams;
+        let mut values = Vec::new();
+        for number in 1..=count {
+            let mut workspace = std::mem::zeroed::<pg_sys::ParamExternData>();
+            let value = match (*parameters).paramFetch {
+                Some(fetch) => fetch(parameters, number, true, &mut workspace),
+                None => (*parameters).params.as_mut_ptr().add(number as usize - 1),
+            };
+            let value = &*value;
+            if value.isnull || value.ptype == pg_sys::InvalidOid {
+                values.push((value.ptype.to_u32(), None));
+                continue;
+            }
+            values.push((
+                value.ptype.to_u32(),
+                Some(printed(value.value, value.ptype)?),
+            ));
+        }
+        Some(values)
+    }
+}
+
+/// First OID of user-defined objects (transam.h, FirstNormalObjectId).
+const FIRST_NORMAL_OID: u32 = 16_384;
+
+unsafe fn printed(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> Option<String> {
+    // SAFETY: a value of that type.
+    unsafe {
+        let mut base = type_oid;
+        if base.to_u32() >= FIRST_NORMAL_OID {
+            base = pg_sys::getBaseType(base);
+            if base.to_u32() >= FIRST_NORMAL_OID && pg_sys::get_typtype(base) as u8 != b'e' {
+                return None;
+            }
+        }
+        let (mut output, mut varlena) = (pg_sys::InvalidOid, false);
+        pg_sys::getTypeOutputInfo(base, &mut output, &mut varlena);
+        if varlena && pg_sys::toast_raw_datum_size(value) > 4 * MAX_VALUE {
+            return None;
+        }
+        let text = pg_sys::OidOutputFunctionCall(output, value);
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        pg_sys::pfree(text.cast());
+        (copy.len() <= MAX_VALUE).then_some(copy)
+    }
+}
+
+/// Whether one more sample is taken; the flag goes when the worker has enough.
+fn claim(entry: &Entry) -> Option<usize> {
+    let offered = entry.offered.fetch_add(1, Ordering::Relaxed) as usize;
+    if offered + 1 >= SAMPLES {
+        entry.wants.fetch_and(!Wants::SAMPLE, Ordering::AcqRel);
+    }
+    (may_sample()).then_some(offered % SAMPLES)
+}
+
+/// A sample at the end of an execution: of its parameters.
+#[cold]
+#[inline(never)]
+pub unsafe fn sample(block: &Block, entry: &Entry, parameters: pg_sys::ParamListInfo) {
+    if parameters.is_null() {
+        return;
+    }
+    let Some(place) = claim(entry) else { return };
+    let _ = caught(|| {
+        // SAFETY: the parameters are there until the query ends.
+        let bound = unsafe { bound(parameters)? };
+        let head = block.write(&encode(&Source {
+            bound,
+            ..Source::default()
+        }))?;
+        block.publish(&entry.samples[place], head);
+        Some(())
+    });
+}
+
+/// A sample at planning: of the constants in the tree, where there are no parameters. (With
+/// parameters the end of the execution takes it.)
+pub unsafe fn sample_at_planning(
+    block: &Block,
+    entry: &Entry,
+    query: *mut pg_sys::Query,
+    parameters: pg_sys::ParamListInfo,
+) {
+    if !parameters.is_null() {
+        return;
+    }
+    let Some(place) = claim(entry) else { return };
+    let _ = caught(|| {
+        let head = block.write(&encode(&Source {
+            // SAFETY: the planner's argument.
+            tree: unsafe { tree_text(query) },
+            ..Source::default()
+        }))?;
+        block.publish(&entry.samples[place], head);
+        Some(())
+    });
+}
+
+/// Length-prefixed parts.
+fn encode(source: &Source) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(source.text.len() + source.tree.len() + 2_048);
+    let mut part = |text: &str| {
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    };
+    part(&source.text);
+    part(if source.truncated { "t" } else { "" });
+    part(&source.tree);
+    part(&source.search_path);
+    part(&source.settings.len().to_string());
+    for (name, value) in &source.settings {
+        part(name);
+        part(value);
+    }
+    part(&source.bound.len().to_string());
+    for (type_oid, value) in &source.bound {
+        part(&type_oid.to_string());
+        part(if value.is_some() { "v" } else { "" });
+        part(value.as_deref().unwrap_or(""));
+    }
+    bytes
+}
+
+/// Reads what a backend wrote.
+pub fn decode(bytes: &[u8]) -> Option<Source> {
+    let mut rest = bytes;
+    let mut part = || -> Option<String> {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let text = after.get(..length)?;
+        rest = &after[length..];
+        String::from_utf8(text.to_vec()).ok()
+    };
+    let text = part()?;
+    let truncated = part()? == "t";
+    let tree = part()?;
+    let search_path = part()?;
+    let settings = (0..part()?.parse().ok()?)
+        .map(|_: usize| Some((part()?, part()?)))
+        .collect::<Option<Vec<_>>>()?;
+    let bound = (0..part()?.parse().ok()?)
+        .map(|_: usize| {
+            let type_oid = part()?.parse().ok()?;
+            let present = part()? == "v";
+            let value = part()?;
+            Some((type_oid, present.then_some(value)))
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(Source {
+        text,
+        truncated,
+        tree,
+        search_path,
+        settings,
+        bound,
+    })
+}

@@ -1,0 +1,165 @@
+//! Utility statements: counted by command tag, and a level around the statements that they
+//! run (CALL, DO, CREATE TABLE AS, EXPLAIN ANALYZE, FETCH, COPY …). EXECUTE is none: what it
+//! executes is counted as what it is, as pg_stat_statements does.
+
+use super::{frames, key, raw, source, watching};
+use crate::pg::nodes::tag;
+use crate::pg::shmem::table::About;
+use indexpilot_model::hash::StableHash;
+use indexpilot_model::query::StatementKind;
+use pgrx::pg_sys::{self, NodeTag};
+use std::ffi::{CStr, c_char};
+
+static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
+
+/// Puts the hook in place.
+///
+/// # Safety
+/// Only while the postmaster loads libraries.
+pub(super) unsafe fn install() {
+    // SAFETY: the caller's promise.
+    unsafe {
+        PREVIOUS = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(hook);
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the server's signature")]
+#[inline(always)]
+unsafe fn next(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const c_char,
+    read_only: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    parameters: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    destination: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: the arguments are the server's and are handed on as they came.
+    unsafe {
+        let next = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
+        next(
+            statement,
+            text,
+            read_only,
+            context,
+            parameters,
+            environment,
+            destination,
+            completion,
+        );
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "the server's signature")]
+unsafe extern "C-unwind" fn hook(
+    statement: *mut pg_sys::PlannedStmt,
+    text: *const c_char,
+    read_only: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    parameters: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    destination: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: the arguments are the server's. No value with a destructor is alive in this
+    // frame while the next function runs. The statement may be gone afterwards (COMMIT in a
+    // procedure): everything that is needed of it is read before.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        let transparent = matches!(
+            tag(node),
+            NodeTag::T_ExecuteStmt | NodeTag::T_PrepareStmt | NodeTag::T_DeallocateStmt
+        );
+        if transparent || watching().is_none() {
+            next(
+                statement,
+                text,
+                read_only,
+                context,
+                parameters,
+                environment,
+                destination,
+                completion,
+            );
+            return;
+        }
+        let name = raw::GetCommandTagName(raw::CreateCommandTag(node));
+        let query_id = tag_id(name);
+        let counted = frames::begin_other(|top_level| key(query_id, top_level));
+        frames::deeper();
+        next(
+            statement,
+            text,
+            read_only,
+            context,
+            parameters,
+            environment,
+            destination,
+            completion,
+        );
+        frames::shallower();
+        if counted {
+            let rows = if completion.is_null() {
+                0
+            } else {
+                processed(completion)
+            };
+            count(name, query_id, rows);
+        }
+    }
+}
+
+/// Rows of the utility statements that have some.
+unsafe fn processed(completion: *const pg_sys::QueryCompletion) -> u64 {
+    // SAFETY: filled in by the statement that just ended.
+    unsafe {
+        match (*completion).commandTag {
+            pg_sys::CommandTag::CMDTAG_COPY
+            | pg_sys::CommandTag::CMDTAG_FETCH
+            | pg_sys::CommandTag::CMDTAG_SELECT
+            | pg_sys::CommandTag::CMDTAG_REFRESH_MATERIALIZED_VIEW => (*completion).nprocessed,
+            _ => 0,
+        }
+    }
+}
+
+/// Stands for the query identifier: utility statements' texts are not kept, so all of one tag
+/// are one statement.
+unsafe fn tag_id(name: *const c_char) -> u64 {
+    // SAFETY: a static string of the server.
+    let name = unsafe { CStr::from_ptr(name) };
+    StableHash::new()
+        .field(b"utility")
+        .field(name.to_bytes())
+        .finish()
+        .max(1)
+}
+
+unsafe fn count(name: *const c_char, query_id: u64, rows: u64) {
+    let Some(frame) = frames::finish_other() else {
+        return;
+    };
+    let Some(block) = watching() else { return };
+    let execution = frame.execution(rows, 0);
+    if let Some(entry) = block.find(frame.key) {
+        entry.add(&execution);
+        return;
+    }
+    // SAFETY: globals of this process; a static string of the server.
+    unsafe {
+        let about = About {
+            query_id,
+            database: pg_sys::MyDatabaseId.to_u32(),
+            user: raw::GetUserId().to_u32(),
+            top_level: frame.top_level,
+            kind: StatementKind::Utility as u32,
+            now: crate::pg::clock::now(),
+        };
+        if let Some((entry, _)) = block.find_or_make(frame.key, &about) {
+            entry.add(&execution);
+            source::text_only(block, entry, name, -1, 0);
+        }
+    }
+}

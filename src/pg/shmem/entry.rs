@@ -1,0 +1,342 @@
+//! One statement of one user in one database: its counters, by plan.
+
+use indexpilot_model::histogram::BUCKETS;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+/// Plans told apart; what finds no place counts as [`UNKNOWN_PLAN`].
+pub const PLANS: usize = 4;
+/// Index of the counters for executions whose plan is not known.
+pub const UNKNOWN_PLAN: usize = PLANS;
+/// Planner costs remembered, each leading to a plan.
+const COSTS: usize = 8;
+/// Parameter samples on their way to the worker.
+pub const SAMPLES: usize = 5;
+
+/// What an entry counts. The numbers are those of `model::query::StatementKind`.
+pub type Kind = u32;
+
+/// Counters of one plan. All sums since the last drain.
+#[repr(C, align(64))]
+pub struct Plan {
+    /// Shape of the plan (planwalk::fingerprint); 0 is free.
+    pub fingerprint: AtomicU64,
+    calls: AtomicU64,
+    rows: AtomicU64,
+    nanoseconds: AtomicU64,
+    /// Sum of squared microseconds.
+    squares: AtomicU64,
+    /// Planner cost of the executions, in hundredths.
+    cost: AtomicU64,
+    least: AtomicU64,
+    most: AtomicU64,
+    /// Shared blocks hit, read, dirtied, written; temporary blocks read, written; WAL bytes.
+    pub resources: [AtomicU64; 7],
+    histogram: [AtomicU32; BUCKETS],
+}
+
+/// An entry. `key` is 0 while it is free or retired.
+#[repr(C, align(64))]
+pub struct Entry {
+    /// Hash of query id, database, user and level: the identity in memory.
+    pub key: AtomicU64,
+    /// Bits of [`Wants`].
+    pub wants: AtomicU32,
+    /// Where the tenant comes from, see [`super::super::hooks::tenant`].
+    pub tenant_source: AtomicU32,
+    costs: [AtomicU64; COSTS],
+    next_cost: AtomicU32,
+    /// Link of the free list.
+    pub next: AtomicU32,
+    /// 0 free, 1 in use, 2 retired.
+    pub state: AtomicU32,
+    /// The server's query identifier (Query.queryId); for utility statements a hash of the
+    /// command tag.
+    pub query_id: AtomicU64,
+    /// pg_database.oid.
+    pub database: AtomicU32,
+    /// pg_authid.oid.
+    pub user: AtomicU32,
+    /// 1 where a client sent it, 0 where a function or another statement ran it.
+    pub top_level: AtomicU32,
+    /// See [`Kind`].
+    pub kind: AtomicU32,
+    /// When it was first seen, microseconds since the Unix epoch.
+    pub first_seen: AtomicI64,
+    /// When the worker last saw it move, microseconds since the Unix epoch.
+    pub last_moved: AtomicI64,
+    /// Executions that ended with an ERROR.
+    pub errors: AtomicU64,
+    /// Times it was planned, and for how long.
+    pub plannings: AtomicU64,
+    /// Nanoseconds of planning.
+    pub planning_nanoseconds: AtomicU64,
+    /// Text, tree and settings on their way to the worker (chunk chain).
+    pub source: AtomicU32,
+    /// Parameter samples on their way (chunk chains).
+    pub samples: [AtomicU32; SAMPLES],
+    /// Samples offered so far, for the reservoir.
+    pub offered: AtomicU32,
+    /// By plan, the last one for unknown plans.
+    pub plans: [Plan; PLANS + 1],
+}
+
+/// What the worker still wants of a statement.
+pub struct Wants;
+
+impl Wants {
+    /// Its text and tree.
+    pub const SOURCE: u32 = 1;
+    /// A sample of its parameters.
+    pub const SAMPLE: u32 = 2;
+}
+
+/// What one execution adds.
+#[derive(Clone, Copy, Default)]
+pub struct Execution {
+    /// Rows returned or changed.
+    pub rows: u64,
+    /// Time in the executor.
+    pub nanoseconds: u64,
+    /// `total_cost` of the plan, as bits.
+    pub cost_bits: u64,
+    /// As in [`Plan::resources`].
+    pub resources: [u64; 7],
+}
+
+/// Counters taken out of one plan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DrainedPlan {
+    /// Plan shape; 0 is unknown.
+    pub fingerprint: u64,
+    /// Executions.
+    pub calls: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Nanoseconds.
+    pub nanoseconds: u64,
+    /// Squared microseconds.
+    pub squares: u64,
+    /// Hundredths of cost units.
+    pub cost: u64,
+    /// Shortest execution, nanoseconds.
+    pub least: u64,
+    /// Longest execution, nanoseconds.
+    pub most: u64,
+    /// As in [`Plan::resources`].
+    pub resources: [u64; 7],
+    /// (bucket, count) where the count is not 0.
+    pub histogram: Vec<(u16, u64)>,
+}
+
+/// Counters taken out of one entry.
+#[derive(Clone, Debug, Default)]
+pub struct Drained {
+    /// The server's query identifier.
+    pub query_id: u64,
+    /// pg_authid.oid.
+    pub user: u32,
+    /// Whether a client sent it.
+    pub top_level: bool,
+    /// See [`Kind`].
+    pub kind: Kind,
+    /// Microseconds since the Unix epoch.
+    pub first_seen: i64,
+    /// Failed executions.
+    pub errors: u64,
+    /// Times planned.
+    pub plannings: u64,
+    /// Nanoseconds of planning.
+    pub planning_nanoseconds: u64,
+    /// Plans that were run.
+    pub plans: Vec<DrainedPlan>,
+}
+
+impl Entry {
+    /// The plan of an execution by its cost bits.
+    #[inline]
+    fn plan_of(&self, cost_bits: u64) -> usize {
+        // The three lowest bits of the mantissa carry the plan's number.
+        let wanted = cost_bits & !7;
+        for cost in &self.costs {
+            let found = cost.load(Ordering::Relaxed);
+            if found & !7 == wanted && found & 7 != 0 {
+                return (found & 7) as usize - 1;
+            }
+        }
+        UNKNOWN_PLAN
+    }
+
+    /// Whether executions with this cost are known to a plan.
+    #[inline]
+    pub fn knows_cost(&self, cost_bits: u64) -> bool {
+        self.plan_of(cost_bits) != UNKNOWN_PLAN
+    }
+
+    /// Remembers which shape a plan of this cost has. Two shapes of one cost count as
+    /// unknown, like a fifth shape.
+    pub fn learn_cost(&self, cost_bits: u64, fingerprint: u64) {
+        let fingerprint = fingerprint.max(1);
+        let plan = self.plans[..PLANS].iter().position(|plan| {
+            match plan.fingerprint.compare_exchange(
+                0,
+                fingerprint,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => true,
+                Err(present) => present == fingerprint,
+            }
+        });
+        let Some(plan) = plan else { return };
+        let place = self.next_cost.fetch_add(1, Ordering::Relaxed) as usize % COSTS;
+        self.costs[place].store((cost_bits & !7) | (plan as u64 + 1), Ordering::Relaxed);
+    }
+
+    /// Adds one execution.
+    #[inline]
+    pub fn add(&self, execution: &Execution) {
+        let plan = &self.plans[self.plan_of(execution.cost_bits)];
+        plan.calls.fetch_add(1, Ordering::Relaxed);
+        if execution.rows != 0 {
+            plan.rows.fetch_add(execution.rows, Ordering::Relaxed);
+        }
+        let nanoseconds = execution.nanoseconds;
+        plan.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        let microseconds = nanoseconds >> 10;
+        plan.squares
+            .fetch_add(microseconds.wrapping_mul(microseconds), Ordering::Relaxed);
+        let cost = f64::from_bits(execution.cost_bits);
+        // SAFETY of the cast: saturating.
+        plan.cost
+            .fetch_add((cost * 100.0) as u64, Ordering::Relaxed);
+        if nanoseconds > plan.most.load(Ordering::Relaxed) {
+            plan.most.fetch_max(nanoseconds, Ordering::Relaxed);
+        }
+        // Stored plus one, so that 0 means none yet.
+        let least = plan.least.load(Ordering::Relaxed);
+        if nanoseconds + 1 < least || least == 0 {
+            self.lower(plan, nanoseconds + 1);
+        }
+        for (counter, amount) in plan.resources.iter().zip(execution.resources) {
+            if amount != 0 {
+                counter.fetch_add(amount, Ordering::Relaxed);
+            }
+        }
+        plan.histogram[indexpilot_model::histogram::bucket(nanoseconds)]
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn lower(&self, plan: &Plan, value: u64) {
+        let _ = plan
+            .least
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |least| {
+                (least == 0 || value < least).then_some(value)
+            });
+    }
+
+    /// Takes the counters out, leaving zeros. What is added meanwhile stays for the next time.
+    /// `None` when nothing was counted.
+    pub fn drain(&self) -> Option<Drained> {
+        let take = |counter: &AtomicU64| {
+            if counter.load(Ordering::Relaxed) == 0 {
+                0
+            } else {
+                counter.swap(0, Ordering::AcqRel)
+            }
+        };
+        let mut plans = Vec::new();
+        for (number, plan) in self.plans.iter().enumerate() {
+            let calls = take(&plan.calls);
+            if calls == 0 {
+                continue;
+            }
+            plans.push(DrainedPlan {
+                fingerprint: if number == UNKNOWN_PLAN {
+                    0
+                } else {
+                    plan.fingerprint.load(Ordering::Relaxed)
+                },
+                calls,
+                rows: take(&plan.rows),
+                nanoseconds: take(&plan.nanoseconds),
+                squares: take(&plan.squares),
+                cost: take(&plan.cost),
+                least: take(&plan.least).saturating_sub(1),
+                most: take(&plan.most),
+                resources: std::array::from_fn(|place| take(&plan.resources[place])),
+                histogram: plan
+                    .histogram
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, counter)| counter.load(Ordering::Relaxed) != 0)
+                    .map(|(bucket, counter)| {
+                        (bucket as u16, u64::from(counter.swap(0, Ordering::AcqRel)))
+                    })
+                    .collect(),
+            });
+        }
+        let errors = take(&self.errors);
+        let plannings = take(&self.plannings);
+        let planning_nanoseconds = take(&self.planning_nanoseconds);
+        if plans.is_empty() && errors == 0 && plannings == 0 {
+            return None;
+        }
+        Some(Drained {
+            query_id: self.query_id.load(Ordering::Relaxed),
+            user: self.user.load(Ordering::Relaxed),
+            top_level: self.top_level.load(Ordering::Relaxed) != 0,
+            kind: self.kind.load(Ordering::Relaxed),
+            first_seen: self.first_seen.load(Ordering::Relaxed),
+            errors,
+            plannings,
+            planning_nanoseconds,
+            plans,
+        })
+    }
+
+    /// What has been counted and not drained, over all plans: (calls, rows, nanoseconds).
+    pub fn pending(&self) -> (u64, u64, u64) {
+        self.plans.iter().fold((0, 0, 0), |sum, plan| {
+            (
+                sum.0 + plan.calls.load(Ordering::Relaxed),
+                sum.1 + plan.rows.load(Ordering::Relaxed),
+                sum.2 + plan.nanoseconds.load(Ordering::Relaxed),
+            )
+        })
+    }
+
+    /// Empties an entry that nobody can find any more.
+    pub(super) fn clear(&self) {
+        let _ = self.drain();
+        for cost in &self.costs {
+            cost.store(0, Ordering::Relaxed);
+        }
+        for plan in &self.plans {
+            plan.fingerprint.store(0, Ordering::Relaxed);
+        }
+        self.tenant_source.store(0, Ordering::Relaxed);
+        self.wants.store(0, Ordering::Relaxed);
+        self.offered.store(0, Ordering::Relaxed);
+        self.last_moved.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Counters of one tenant in one statement.
+#[repr(C)]
+pub struct TenantCell {
+    /// Hash of entry key and tenant; 0 is free.
+    pub key: AtomicU64,
+    /// The statement's entry.
+    pub entry: AtomicU32,
+    /// Rounds of draining without any call, so that idle cells are freed.
+    pub idle: AtomicU32,
+    /// model::TenantKey.
+    pub tenant: AtomicU64,
+    /// Executions.
+    pub calls: AtomicU64,
+    /// Nanoseconds.
+    pub nanoseconds: AtomicU64,
+    /// Rows.
+    pub rows: AtomicU64,
+}

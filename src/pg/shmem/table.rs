@@ -1,0 +1,192 @@
+//! Finding, making and removing entries.
+
+use super::{Block, Entry};
+use std::sync::atomic::Ordering;
+
+/// An index slot whose entry was removed: probing goes on behind it.
+const REMOVED: u32 = u32::MAX;
+/// Probing ends here: a table this crowded drops.
+const MAX_PROBES: usize = 256;
+
+/// The identity of an entry in memory. Two statements with one key would share counters: with
+/// 64 bits and thousands of entries that does not happen.
+#[inline]
+pub fn key(query_id: u64, database: u32, user: u32, top_level: bool) -> u64 {
+    // A multiply-and-fold mix (as in wyhash): two multiplications, no branches.
+    let who = (u64::from(database) << 33) ^ (u64::from(user) << 1) ^ u64::from(top_level);
+    let wide = u128::from(query_id ^ 0x9e37_79b9_7f4a_7c15)
+        .wrapping_mul(u128::from(who.wrapping_mul(0xd6e8_feb8_6659_fd93) | 1));
+    ((wide as u64) ^ ((wide >> 64) as u64)).max(1)
+}
+
+/// What a new entry is about.
+#[derive(Clone, Copy)]
+pub struct About {
+    /// The server's query identifier.
+    pub query_id: u64,
+    /// pg_database.oid.
+    pub database: u32,
+    /// pg_authid.oid.
+    pub user: u32,
+    /// Whether a client sent it.
+    pub top_level: bool,
+    /// `model::query::StatementKind` as a number.
+    pub kind: u32,
+    /// Microseconds since the Unix epoch.
+    pub now: i64,
+}
+
+impl Block {
+    /// The entry with this key.
+    #[inline]
+    pub fn find(&self, key: u64) -> Option<&Entry> {
+        let mut slot = key as usize & self.index_mask;
+        for _ in 0..MAX_PROBES {
+            // SAFETY: masked to the index's size.
+            let number = unsafe { &*self.index.add(slot) }.load(Ordering::Acquire);
+            if number == 0 {
+                return None;
+            }
+            if number != REMOVED {
+                let entry = self.entry(number - 1);
+                if entry.key.load(Ordering::Relaxed) == key {
+                    return Some(entry);
+                }
+            }
+            slot = (slot + 1) & self.index_mask;
+        }
+        None
+    }
+
+    /// The entry with this key, made where it is missing: (entry, whether it is new). `None`,
+    /// and counted, where there is no room.
+    pub fn find_or_make(&self, key: u64, about: &About) -> Option<(&Entry, bool)> {
+        if let Some(entry) = self.find(key) {
+            return Some((entry, false));
+        }
+        let header = self.header();
+        let next = |number| &self.entry(number).next;
+        let Some(number) = header.free_entries.pop(next) else {
+            header.dropped_statements.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let entry = self.entry(number);
+        entry.query_id.store(about.query_id, Ordering::Relaxed);
+        entry.database.store(about.database, Ordering::Relaxed);
+        entry.user.store(about.user, Ordering::Relaxed);
+        entry
+            .top_level
+            .store(u32::from(about.top_level), Ordering::Relaxed);
+        entry.kind.store(about.kind, Ordering::Relaxed);
+        entry.first_seen.store(about.now, Ordering::Relaxed);
+        entry.last_moved.store(about.now, Ordering::Relaxed);
+        entry
+            .wants
+            .store(super::entry::Wants::SOURCE, Ordering::Relaxed);
+        entry.key.store(key, Ordering::Relaxed);
+        entry.state.store(1, Ordering::Release);
+        let mut slot = key as usize & self.index_mask;
+        for _ in 0..MAX_PROBES {
+            // SAFETY: masked to the index's size.
+            let place = unsafe { &*self.index.add(slot) };
+            match place.compare_exchange(0, number + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    header.entries.fetch_add(1, Ordering::Relaxed);
+                    return Some((entry, true));
+                }
+                Err(other) if other != REMOVED => {
+                    let other = self.entry(other - 1);
+                    if other.key.load(Ordering::Relaxed) == key {
+                        // Another backend was faster.
+                        self.give_back(number);
+                        return Some((other, false));
+                    }
+                }
+                Err(_) => {
+                    // A removed slot may be taken; should the key stand further on, made by
+                    // another backend just now, the two are merged when they are saved.
+                    if place
+                        .compare_exchange(REMOVED, number + 1, Ordering::AcqRel, Ordering::Acquire)
+                        .is_ok()
+                    {
+                        header.entries.fetch_add(1, Ordering::Relaxed);
+                        return Some((entry, true));
+                    }
+                }
+            }
+            slot = (slot + 1) & self.index_mask;
+        }
+        self.give_back(number);
+        header.dropped_statements.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn give_back(&self, number: u32) {
+        let entry = self.entry(number);
+        entry.key.store(0, Ordering::Relaxed);
+        entry.state.store(0, Ordering::Relaxed);
+        self.header()
+            .free_entries
+            .push(number, |number| &self.entry(number).next);
+    }
+
+    /// Takes an entry out of the index. Backends that found it before may still add to it, so
+    /// it is emptied and freed a flush interval later, by [`Block::bury`]. Only by the worker
+    /// of the entry's database.
+    pub fn retire(&self, entry: &Entry) {
+        let key = entry.key.swap(0, Ordering::AcqRel);
+        let mut slot = key as usize & self.index_mask;
+        let number = self.number(entry);
+        for _ in 0..MAX_PROBES {
+            // SAFETY: masked to the index's size.
+            let place = unsafe { &*self.index.add(slot) };
+            if place
+                .compare_exchange(number + 1, REMOVED, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
+                break;
+            }
+            slot = (slot + 1) & self.index_mask;
+        }
+        self.sweep(slot);
+        entry.state.store(2, Ordering::Release);
+        self.header().entries.fetch_sub(1, Ordering::Relaxed);
+        self.header().evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removed slots before an empty one are empty too.
+    fn sweep(&self, mut slot: usize) {
+        for _ in 0..MAX_PROBES {
+            // SAFETY: masked to the index's size.
+            let (here, behind) = unsafe {
+                (
+                    &*self.index.add(slot),
+                    &*self.index.add((slot + 1) & self.index_mask),
+                )
+            };
+            if behind.load(Ordering::Acquire) != 0
+                || here
+                    .compare_exchange(REMOVED, 0, Ordering::AcqRel, Ordering::Acquire)
+                    .is_err()
+            {
+                return;
+            }
+            slot = slot.wrapping_sub(1) & self.index_mask;
+        }
+    }
+
+    /// Frees a retired entry. Its last counters have been drained.
+    pub fn bury(&self, entry: &Entry) {
+        for place in std::iter::once(&entry.source).chain(&entry.samples) {
+            drop(self.take(place));
+        }
+        entry.clear();
+        self.give_back(self.number(entry));
+    }
+
+    /// The entry's number.
+    pub fn number(&self, entry: &Entry) -> u32 {
+        let offset = std::ptr::from_ref(entry) as usize - self.entries as usize;
+        (offset / std::mem::size_of::<Entry>()) as u32
+    }
+}

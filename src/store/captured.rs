@@ -1,0 +1,141 @@
+//! Captured statements as analysis reads them: what to plan, under which settings, with which
+//! parameter values, and how often it ran.
+
+use crate::pg::spi;
+use crate::pg::whatif::{Sample, StoredStatement};
+use indexpilot_model::StatementId;
+use indexpilot_model::hash::StableHash;
+use indexpilot_model::query::QueryShape;
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::SpiResult;
+
+/// A statement of one user with its counters over a span of time.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// Distinct for each row: identity, role and level.
+    pub id: StatementId,
+    /// Key of `indexpilot.statement` (UUID text).
+    pub key: String,
+    /// Normalised text.
+    pub text: String,
+    /// Role that runs it.
+    pub role: String,
+    /// What it is: select, insert, update, delete, merge.
+    pub kind: String,
+    /// Its fields.
+    pub shape: QueryShape,
+    /// What `Planner::add_statement` takes.
+    pub stored: StoredStatement,
+    /// Executions.
+    pub calls: f64,
+    /// Rows returned or changed.
+    pub rows: f64,
+    /// Time in the executor, milliseconds.
+    pub total_ms: f64,
+    /// Sum of the planner's costs of the plans that ran.
+    pub cost: f64,
+}
+
+/// Statements that ran since `since` (microseconds since the Unix epoch) and can be planned,
+/// those with most time first, at most `limit`.
+///
+/// # Errors
+/// What SPI reports.
+pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
+    let arguments: [DatumWithOid; 4] = [
+        spi::system_identifier().into(),
+        spi::database().into(),
+        (since as f64 / 1e6).into(),
+        limit.into(),
+    ];
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let table = client.select(
+                "SELECT s.id::text, s.identity, s.role_name, s.top_level, s.kind, s.query,
+                     r.oid, o.shape::text, o.tree, o.search_path, o.settings::text,
+                     o.parameter_types, o.samples::text,
+                     t.calls::double precision, t.rows::double precision, t.total_ms, t.cost
+                 FROM indexpilot.statement AS s
+                 JOIN indexpilot.statement_source AS o ON o.statement = s.id
+                 JOIN pg_roles AS r ON r.oid = s.role_oid
+                 JOIN LATERAL (SELECT sum(b.calls) AS calls, sum(b.rows) AS rows,
+                         sum(b.total_ms) AS total_ms, sum(b.cost) AS cost
+                     FROM indexpilot.statement_stats AS b
+                     WHERE b.statement = s.id AND b.bucket >= to_timestamp($3) - interval '5 min') AS t
+                     ON t.calls > 0
+                 WHERE s.system_identifier = $1 AND s.database_oid = $2
+                   AND s.kind <> 'utility'
+                   AND o.server_version / 10000 = current_setting('server_version_num')::int / 10000
+                   AND s.relations <> '{}'
+                 ORDER BY t.total_ms DESC, s.id LIMIT $4",
+                None,
+                &arguments,
+            )?;
+            let mut found = Vec::new();
+            for row in table {
+                let Some(shape) = row
+                    .get::<String>(8)?
+                    .and_then(|text| serde_json::from_str(&text).ok())
+                else {
+                    continue;
+                };
+                let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
+                let settings: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(&text(11)?).unwrap_or_default();
+                let samples: Vec<Vec<Option<String>>> =
+                    serde_json::from_str(&text(13)?).unwrap_or_default();
+                let role = text(3)?;
+                let top_level = row.get::<bool>(4)?.unwrap_or(true);
+                let identity = row.get::<i64>(2)?.unwrap_or(0);
+                let number = |column| row.get::<f64>(column).map(Option::unwrap_or_default);
+                found.push(Captured {
+                    id: StatementId(
+                        StableHash::new()
+                            .number(identity as u64)
+                            .field(role.as_bytes())
+                            .number(u64::from(top_level))
+                            .finish(),
+                    ),
+                    key: text(1)?,
+                    text: text(6)?,
+                    kind: text(5)?,
+                    shape,
+                    stored: StoredStatement {
+                        text: text(6)?,
+                        tree: text(9)?,
+                        rewritten: true,
+                        search_path: Some(text(10)?),
+                        user: row
+                            .get::<pg_sys::Oid>(7)?
+                            .unwrap_or(pg_sys::InvalidOid)
+                            .to_u32(),
+                        settings: settings
+                            .into_iter()
+                            .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+                            .collect(),
+                        parameter_types: row
+                            .get::<Vec<pg_sys::Oid>>(12)?
+                            .unwrap_or_default()
+                            .into_iter()
+                            .map(pg_sys::Oid::to_u32)
+                            .collect(),
+                        samples: samples
+                            .into_iter()
+                            .map(|values| Sample {
+                                weight: 1.0,
+                                values,
+                            })
+                            .collect(),
+                    },
+                    role,
+                    calls: number(14)?,
+                    rows: number(15)?,
+                    total_ms: number(16)?,
+                    cost: number(17)?,
+                });
+            }
+            Ok(found)
+        })
+    })
+}

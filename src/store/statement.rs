@@ -1,0 +1,302 @@
+//! Captured statements, `indexpilot.statement` and its companions: what the worker saves and
+//! what analysis and verification read.
+
+use crate::pg::spi;
+use indexpilot_model::StatementId;
+use indexpilot_model::query::QueryShape;
+use pgrx::datum::DatumWithOid;
+use pgrx::prelude::*;
+use pgrx::spi::SpiResult;
+use serde_json::Value;
+
+/// A statement as it is saved at first sight.
+#[derive(Clone, Debug)]
+pub struct NewStatement {
+    /// Lasting identity.
+    pub identity: StatementId,
+    /// The server's query identifier.
+    pub query_id: u64,
+    /// pg_authid.oid of who ran it.
+    pub role: u32,
+    /// Sent by a client.
+    pub top_level: bool,
+    /// select, insert, …
+    pub kind: &'static str,
+    /// Normalised text.
+    pub text: String,
+    /// Relations, qualified and quoted.
+    pub relations: Vec<String>,
+    /// Why its fields are unknown.
+    pub not_analysable: Option<&'static str>,
+    /// Microseconds since the Unix epoch.
+    pub first_seen: i64,
+    /// What planning it again needs.
+    pub source: Option<NewSource>,
+}
+
+/// The part of a statement that is never dumped.
+#[derive(Clone, Debug)]
+pub struct NewSource {
+    /// nodeToString.
+    pub tree: String,
+    /// Its fields.
+    pub shape: QueryShape,
+    /// search_path.
+    pub search_path: String,
+    /// Planning settings.
+    pub settings: Vec<(String, String)>,
+    /// Types of all parameters.
+    pub types: Vec<u32>,
+    /// How many the statement has itself.
+    pub own: usize,
+    /// First sample, if any.
+    pub sample: Option<Vec<Option<String>>>,
+}
+
+/// Samples kept of a statement.
+pub const SAMPLES: usize = 5;
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|e| error!("{e}"))
+}
+
+/// Saves a statement, or finds it again by its identity, and gives its key.
+///
+/// # Errors
+/// What SPI reports.
+pub fn save(statement: &NewStatement) -> SpiResult<String> {
+    let arguments: [DatumWithOid; 11] = [
+        spi::system_identifier().into(),
+        spi::database().into(),
+        (statement.identity.0 as i64).into(),
+        (statement.query_id as i64).into(),
+        pg_sys::Oid::from(statement.role).into(),
+        statement.top_level.into(),
+        statement.kind.into(),
+        statement.text.as_str().into(),
+        statement.relations.clone().into(),
+        statement.not_analysable.into(),
+        (statement.first_seen as f64 / 1e6).into(),
+    ];
+    let id = spi::as_extension_owner(|| {
+        Spi::get_one_with_args::<String>(
+            "INSERT INTO indexpilot.statement AS s (id, system_identifier, database_oid, identity,
+                 query_id, role_name, role_oid, top_level, kind, query, relations, not_analysable,
+                 first_seen, last_seen, errors, plannings, planning_ms)
+             SELECT gen_random_uuid(), $1, $2, $3, $4, coalesce(r.rolname, $5::text), $5, $6, $7,
+                 $8, $9, $10, to_timestamp($11), to_timestamp($11), 0, 0, 0
+             FROM (SELECT) AS one LEFT JOIN pg_roles AS r ON r.oid = $5
+             ON CONFLICT (system_identifier, database_oid, identity, role_name, top_level)
+             DO UPDATE SET query_id = excluded.query_id, role_oid = excluded.role_oid,
+                 last_seen = greatest(s.last_seen, excluded.last_seen),
+                 not_analysable = CASE WHEN excluded.not_analysable IS NULL
+                     THEN NULL ELSE s.not_analysable END
+             RETURNING s.id::text",
+            &arguments,
+        )
+    })?
+    .unwrap_or_default();
+    if let Some(source) = &statement.source {
+        save_source(&id, source)?;
+    }
+    Ok(id)
+}
+
+fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
+    let samples: Vec<&Vec<Option<String>>> = source.sample.iter().collect();
+    let types: Vec<pg_sys::Oid> = source.types.iter().map(|&oid| oid.into()).collect();
+    let settings: serde_json::Map<String, Value> = source
+        .settings
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+        .collect();
+    let arguments: [DatumWithOid; 8] = [
+        id.into(),
+        source.tree.as_str().into(),
+        json(&source.shape).into(),
+        source.search_path.as_str().into(),
+        json(&settings).into(),
+        types.into(),
+        (source.own as i32).into(),
+        json(&samples).into(),
+    ];
+    // A tree of another version or with other parameters makes the old samples useless.
+    spi::as_extension_owner(|| {
+        Spi::run_with_args(
+            "INSERT INTO indexpilot.statement_source AS s (statement, captured_at, server_version,
+                 tree, shape, search_path, settings, parameter_types, own_parameters, samples)
+             VALUES ($1::uuid, now(), current_setting('server_version_num')::int, $2, $3::jsonb,
+                 $4, $5::jsonb, $6, $7, $8::jsonb)
+             ON CONFLICT (statement) DO UPDATE SET captured_at = excluded.captured_at,
+                 server_version = excluded.server_version, tree = excluded.tree,
+                 shape = excluded.shape, search_path = excluded.search_path,
+                 settings = excluded.settings, parameter_types = excluded.parameter_types,
+                 own_parameters = excluded.own_parameters,
+                 samples = CASE WHEN s.parameter_types = excluded.parameter_types
+                         AND jsonb_array_length(s.samples) > 0
+                     THEN s.samples ELSE excluded.samples END",
+            &arguments,
+        )
+    })
+}
+
+/// Adds a parameter sample: to those there are, or, when there are [`SAMPLES`], in place of
+/// the one at `place`. Gives how many there are now, `None` when it was not taken.
+///
+/// # Errors
+/// What SPI reports.
+pub fn add_sample(id: &str, values: &[Option<String>], place: usize) -> SpiResult<Option<i32>> {
+    let arguments: [DatumWithOid; 4] = [
+        id.into(),
+        json(&values).into(),
+        (place.min(SAMPLES - 1) as i32).into(),
+        (SAMPLES as i32).into(),
+    ];
+    spi::as_extension_owner(|| {
+        let count = Spi::get_one_with_args(
+            "UPDATE indexpilot.statement_source SET samples =
+                 CASE WHEN jsonb_array_length(samples) < $4 THEN samples || jsonb_build_array($2::jsonb)
+                 ELSE jsonb_set(samples, ARRAY[$3::text], $2::jsonb) END
+             WHERE statement = $1::uuid
+               AND jsonb_array_length($2::jsonb) = cardinality(parameter_types)
+               AND parameter_types <> '{}'
+               AND NOT samples @> jsonb_build_array($2::jsonb)
+             RETURNING jsonb_array_length(samples)",
+            &arguments,
+        );
+        // No row: it is there already, or does not fit the tree.
+        match count {
+            Err(pgrx::spi::SpiError::InvalidPosition) => Ok(None),
+            other => other,
+        }
+    })
+}
+
+/// What the worker keeps in mind of a statement.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Key of `indexpilot.statement`.
+    pub id: String,
+    /// select, insert, …
+    pub kind: String,
+    /// Its fields; `None` where they are unknown.
+    pub shape: Option<QueryShape>,
+    /// Parameters of the statement itself.
+    pub own: usize,
+}
+
+/// A statement that an earlier worker saved.
+///
+/// # Errors
+/// What SPI reports.
+pub fn find(query_id: u64, role: u32, top_level: bool, utility: bool) -> SpiResult<Option<Known>> {
+    let arguments: [DatumWithOid; 6] = [
+        spi::system_identifier().into(),
+        spi::database().into(),
+        (query_id as i64).into(),
+        pg_sys::Oid::from(role).into(),
+        top_level.into(),
+        utility.into(),
+    ];
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let table = client.select(
+                "SELECT s.id::text, s.kind, o.shape::text, o.own_parameters
+                 FROM indexpilot.statement AS s
+                 LEFT JOIN indexpilot.statement_source AS o ON o.statement = s.id
+                 WHERE s.system_identifier = $1 AND s.database_oid = $2 AND s.query_id = $3
+                   AND s.role_oid = $4 AND s.top_level = $5
+                   AND (s.kind = 'utility') = $6
+                 ORDER BY s.last_seen DESC LIMIT 1",
+                Some(1),
+                &arguments,
+            )?;
+            let Some(row) = table.into_iter().next() else {
+                return Ok(None);
+            };
+            let shape = row
+                .get::<String>(3)?
+                .and_then(|text| serde_json::from_str(&text).ok());
+            Ok(Some(Known {
+                id: row.get::<String>(1)?.unwrap_or_default(),
+                kind: row.get::<String>(2)?.unwrap_or_default(),
+                shape,
+                own: row.get::<i32>(4)?.unwrap_or(0).max(0) as usize,
+            }))
+        })
+    })
+}
+
+/// Adds counters: three arrays of objects whose members are named as the columns.
+///
+/// # Errors
+/// What SPI reports.
+pub fn add_counters(statements: &[Value], stats: &[Value], fields: &[Value]) -> SpiResult<()> {
+    spi::as_extension_owner(|| {
+        if !statements.is_empty() {
+            Spi::run_with_args(
+                "UPDATE indexpilot.statement AS s SET
+                     last_seen = greatest(s.last_seen, r.last_seen),
+                     errors = s.errors + r.errors, plannings = s.plannings + r.plannings,
+                     planning_ms = s.planning_ms + r.planning_ms
+                 FROM jsonb_to_recordset($1::jsonb) AS r (id uuid, last_seen timestamptz,
+                     errors bigint, plannings bigint, planning_ms double precision)
+                 WHERE s.id = r.id",
+                &[json(&statements).into()],
+            )?;
+        }
+        if !stats.is_empty() {
+            Spi::run_with_args(
+                "INSERT INTO indexpilot.statement_stats AS s
+                 SELECT r.* FROM jsonb_to_recordset($1::jsonb) AS r (statement uuid,
+                     bucket timestamptz, plan bigint, calls bigint, rows bigint,
+                     total_ms double precision, square_ms double precision,
+                     min_ms double precision, max_ms double precision, cost double precision,
+                     shared_hit bigint, shared_read bigint, shared_dirtied bigint,
+                     shared_written bigint, temp_read bigint, temp_written bigint,
+                     wal_bytes bigint, histogram jsonb)
+                 ON CONFLICT (statement, bucket, plan) DO UPDATE SET
+                     calls = s.calls + excluded.calls, rows = s.rows + excluded.rows,
+                     total_ms = s.total_ms + excluded.total_ms,
+                     square_ms = s.square_ms + excluded.square_ms,
+                     min_ms = least(s.min_ms, excluded.min_ms),
+                     max_ms = greatest(s.max_ms, excluded.max_ms),
+                     cost = s.cost + excluded.cost,
+                     shared_hit = s.shared_hit + excluded.shared_hit,
+                     shared_read = s.shared_read + excluded.shared_read,
+                     shared_dirtied = s.shared_dirtied + excluded.shared_dirtied,
+                     shared_written = s.shared_written + excluded.shared_written,
+                     temp_read = s.temp_read + excluded.temp_read,
+                     temp_written = s.temp_written + excluded.temp_written,
+                     wal_bytes = s.wal_bytes + excluded.wal_bytes,
+                     histogram = (SELECT jsonb_object_agg(b.key, b.count)
+                         FROM (SELECT a.key, sum(a.value::bigint) AS count
+                             FROM (SELECT * FROM jsonb_each_text(s.histogram)
+                                 UNION ALL SELECT * FROM jsonb_each_text(excluded.histogram)) AS a
+                             GROUP BY a.key) AS b)",
+                &[json(&stats).into()],
+            )?;
+        }
+        if !fields.is_empty() {
+            let arguments: [DatumWithOid; 3] = [
+                json(&fields).into(),
+                spi::system_identifier().into(),
+                spi::database().into(),
+            ];
+            Spi::run_with_args(
+                "INSERT INTO indexpilot.query_stats AS s (system_identifier, database_oid, bucket,
+                     tenant, relation, relation_oid, field, role, kind, calls, rows, total_ms)
+                 SELECT $2, $3, r.* FROM jsonb_to_recordset($1::jsonb) AS r (bucket timestamptz,
+                     tenant text, relation text, relation_oid oid, field text, role text,
+                     kind text, calls bigint, rows bigint, total_ms double precision)
+                 ON CONFLICT (system_identifier, database_oid, bucket, tenant, relation, field,
+                     role, kind)
+                 DO UPDATE SET calls = s.calls + excluded.calls, rows = s.rows + excluded.rows,
+                     total_ms = s.total_ms + excluded.total_ms,
+                     relation_oid = excluded.relation_oid",
+                &arguments,
+            )?;
+        }
+        Ok(())
+    })
+}
