@@ -25,6 +25,10 @@ pgrx::pg_module_magic!(name, version);
 pub extern "C-unwind" fn _PG_init() {
     config::define();
     if !health::begin() {
+        // A session that called a function of ours can price indexes for itself.
+        if health::idle() == Some(health::Idle::NotPreloaded) {
+            pg::whatif::install();
+        }
         return;
     }
     worker::register(worker::Duties {

@@ -275,3 +275,23 @@ fn two_who_switch_different_modules_at_once_both_count() {
     });
     expect(&mut session, "worker", "on", "on", "");
 }
+
+#[test]
+fn a_module_that_is_off_does_not_do_its_work() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    let logged = |name: &str| {
+        format!(
+            "SELECT count(*) > 0 FROM indexpilot.mutation_log
+             WHERE kind = 'SCHEMA_CHANGE' AND relation_name = '{name}'"
+        )
+    };
+    session.run("CREATE TABLE seen (a int)");
+    cluster.wait(&logged("seen"), "t");
+    session.run("SELECT indexpilot.disable('quiet', 'lineage')");
+    session.run("CREATE TABLE unseen (a int)");
+    session.run("SELECT indexpilot.enable('lineage')");
+    session.run("CREATE TABLE seen_again (a int)");
+    cluster.wait(&logged("seen_again"), "t");
+    assert_eq!(session.text(&logged("unseen")), "f");
+}

@@ -26,7 +26,30 @@ fn every_major_says_when_it_is_not_preloaded() {
         session.text("SELECT count(*) FROM indexpilot.mutation_log WHERE kind = 'SYSTEM_DISABLE'"),
         "1"
     );
+    // Prices what the session asks for all the same.
+    session.run("CREATE TABLE t AS SELECT g AS a FROM generate_series(1, 10000) AS g; ANALYZE t");
+    assert!(
+        session.number(WHAT_IF) > 50.0,
+        "a hypothetical index is not seen"
+    );
     session.run("DROP EXTENSION indexpilot");
+}
+
+/// The gain of an index that would be used.
+const WHAT_IF: &str = "SELECT gain_percent FROM indexpilot.what_if(
+    'SELECT * FROM t WHERE a = 5', ARRAY['CREATE INDEX ON t (a)'])";
+
+#[test]
+fn a_bypassed_server_says_so_instead_of_pricing_wrongly() {
+    let cluster = Cluster::builder().conf("indexpilot.startup = off").start();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION indexpilot;
+         CREATE TABLE t AS SELECT g AS a FROM generate_series(1, 10000) AS g; ANALYZE t",
+    );
+    let error = session.error(WHAT_IF);
+    assert_eq!(error.code, "55000", "{error}");
+    assert!(error.hint.contains("status()"), "{error}");
 }
 
 #[test]

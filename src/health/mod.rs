@@ -11,6 +11,6 @@ mod start;
 mod status;
 mod switches;
 
-pub use start::begin;
+pub use start::{Idle, begin, idle};
 pub use status::status;
 pub use switches::{attach, switch_off, switch_on};

@@ -132,8 +132,9 @@ pub fn database() -> pg_sys::Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
-/// Takes a lock of this database that SQL cannot take or see through its advisory lock
-/// functions (they use the fourth field 1 and 2), and keeps it until the transaction ends.
+/// Takes a lock of this database that SQL cannot take through its advisory lock functions, and
+/// keeps it until the transaction ends. It is of the type `userlock`, which nothing else has
+/// used since contrib/userlock went: applications that count advisory locks do not see it.
 pub fn lock_until_commit(key: u32) {
     const OURS: u16 = 0x1d;
     let tag = pg_sys::LOCKTAG {
@@ -141,7 +142,7 @@ pub fn lock_until_commit(key: u32) {
         locktag_field2: 0,
         locktag_field3: key,
         locktag_field4: OURS,
-        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_USERLOCK as u8,
         locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
     };
     // SAFETY: the tag is complete; a transaction lock is released by the server.

@@ -4,8 +4,10 @@
 
 use crate::pg::ddl_notices::{self, Access, Notice};
 use crate::pg::spi;
+use crate::pg::switch;
 use crate::store::genome::{self, GenomeChange};
 use crate::store::mutation_log;
+use indexpilot_model::Module;
 use indexpilot_model::mutation::{
     Actor, Cause, IndexName, MutationKind, MutationPhase, MutationRecord,
 };
@@ -28,7 +30,15 @@ const SPELLED_OUT: usize = 8;
 /// What SPI reports.
 pub fn follow() -> SpiResult<bool> {
     let notices = ddl_notices::drain(spi::database().to_u32());
-    let changes = genome::refresh()?;
+    let changes = if switch::is_on(Module::Genome) {
+        genome::refresh()?
+    } else {
+        Vec::new()
+    };
+    // The genome follows the catalogs also where nobody wants their changes logged.
+    if !switch::is_on(Module::Lineage) {
+        return Ok(false);
+    }
     if notices.is_empty() && changes.is_empty() {
         return Ok(false);
     }

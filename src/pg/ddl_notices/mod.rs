@@ -123,7 +123,10 @@ unsafe extern "C-unwind" fn hook(
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, attribute, argument);
         }
-        if access > pg_sys::ObjectAccessType::OAT_POST_ALTER {
+        // Off also in databases without the extension, which nobody has made known.
+        if access > pg_sys::ObjectAccessType::OAT_POST_ALTER
+            || !super::switch::is_on(indexpilot_model::Module::Lineage)
+        {
             return;
         }
         // A panic (an ERROR of a lookup among them) costs the notice, never the statement.

@@ -97,7 +97,20 @@ impl Default for Planner {
 
 impl Planner {
     /// One without statements and candidates.
+    ///
+    /// # Panics
+    /// Raises an ERROR (object_not_in_prerequisite_state) where the library was told to stay
+    /// idle and has no hooks.
     pub fn new() -> Self {
+        if !scope::installed() {
+            pgrx::pg_sys::panic::ErrorReport::new(
+                pgrx::PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "indexes cannot be priced while IndexPilot is bypassed",
+                "indexpilot",
+            )
+            .set_hint("SELECT * FROM indexpilot.status() says why it is.")
+            .report(pgrx::PgLogLevel::ERROR);
+        }
         Planner {
             candidates: Vec::new(),
             by_text: HashMap::new(),

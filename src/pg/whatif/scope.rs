@@ -14,6 +14,7 @@ use crate::pg::nodes::items;
 use pgrx::pg_guard;
 use pgrx::pg_sys::{self, NodeTag};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the planner is to see in one call.
 pub(super) struct Scope<'a> {
@@ -35,10 +36,19 @@ thread_local! {
 static mut PREVIOUS_RELATION_INFO: pg_sys::get_relation_info_hook_type = None;
 static mut PREVIOUS_INDEX_STATS: pg_sys::get_index_stats_hook_type = None;
 
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the hooks are there. Without them the planner would price every hypothetical
+/// index at nothing, silently.
+pub(super) fn installed() -> bool {
+    INSTALLED.load(Ordering::Relaxed)
+}
+
 /// Puts our hooks in front of whatever is there. Once, from `_PG_init`.
 pub fn install() {
     // SAFETY: _PG_init runs once, in the main thread.
     unsafe {
+        INSTALLED.store(true, Ordering::Relaxed);
         PREVIOUS_RELATION_INFO = pg_sys::get_relation_info_hook;
         pg_sys::get_relation_info_hook = Some(relation_info);
         PREVIOUS_INDEX_STATS = pg_sys::get_index_stats_hook;
