@@ -35,13 +35,17 @@ pub extern "C-unwind" fn _PG_init() {
         unsaved: |database| capture::unsaved(database) || pg::ddl_notices::pending(database),
         flush: || {
             capture::flush();
-            if let Err(e) = store::schema_change::follow() {
+            if let Err(e) = store::keep_lineage(&config::current()) {
                 error!("{e}");
             }
         },
         analyze: || {},
         work: || false,
-        tidy: || {},
+        tidy: || {
+            if let Err(e) = store::retention::prune(config::current().retention) {
+                error!("{e}");
+            }
+        },
     });
     pg::whatif::install();
     pg::ddl_notices::install();

@@ -67,3 +67,8 @@ extension_sql_file!(
     name = "functions_advise",
     requires = ["schema_guard"]
 );
+extension_sql_file!(
+    "../sql/views/mutations.sql",
+    name = "views_mutations",
+    requires = ["tables_mutation_log"]
+);

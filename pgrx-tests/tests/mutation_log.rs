@@ -64,7 +64,10 @@ fn changes_are_refused_to_everyone_every_major() {
         assert_eq!(e.code, "23514", "{e}");
     }
     session.run("RESET session_replication_role");
-    assert_eq!(session.text(&format!("SELECT count(*) FROM {LOG}")), "1");
+    assert_eq!(
+        session.text(&format!("SELECT count(*) FROM {LOG} WHERE kind = 'NOTE'")),
+        "1"
+    );
     assert_whole(&mut session);
 }
 
@@ -87,7 +90,7 @@ fn users_without_rights_see_and_write_nothing() {
     note(&mut app, "deployed 4.2");
     assert_eq!(
         session.rows(&format!(
-            "SELECT role_name, session_role, application FROM {LOG}"
+            "SELECT role_name, session_role, application FROM {LOG} WHERE kind = 'NOTE'"
         )),
         [["app", "app", "indexpilot-tests"].map(|text| Some(text.to_owned()))]
     );
@@ -111,7 +114,9 @@ fn an_open_transaction_holds_nobody_up() {
     );
     one.run("COMMIT");
     assert_eq!(
-        two.column(&format!("SELECT id FROM {LOG} ORDER BY sequence")),
+        two.column(&format!(
+            "SELECT id FROM {LOG} WHERE kind = 'NOTE' ORDER BY sequence"
+        )),
         [second, first]
     );
     assert_whole(&mut two);
@@ -169,9 +174,9 @@ fn the_chain_holds_under_concurrency_and_any_isolation() {
     let mut session = cluster.session();
     assert_eq!(
         session.rows(&format!(
-            "SELECT count(*), min(sequence), max(sequence), count(*) FILTER (WHERE reason = 'taken back') FROM {LOG}"
+            "SELECT count(*) FILTER (WHERE kind = 'NOTE'), min(sequence), max(sequence) - count(*), count(*) FILTER (WHERE reason = 'taken back') FROM {LOG}"
         ))[0],
-        [kept.to_string(), "1".into(), kept.to_string(), "0".into()].map(Some)
+        [kept.to_string(), "1".into(), "0".into(), "0".into()].map(Some)
     );
     assert_whole(&mut session);
 }
@@ -246,7 +251,7 @@ fn tampering_by_ddl_shows() {
             format!(
                 "{off} {rehash} UPDATE {LOG} AS m SET reason = 'forged' WHERE sequence = 3; \
                  UPDATE {LOG} AS m SET hash = sha256(convert_to(jsonb_build_array(id, \
-                 system_identifier, database_oid, sequence, (extract(epoch from at)*1000000)::bigint, \
+                 system_identifier, database_oid, log_oid, sequence, (extract(epoch from at)*1000000)::bigint, \
                  kind, phase, parent, cause, recommendation, relation_oid, schema_name, relation_name, \
                  index_oid, index_schema, index_name, tenant, reason, evidence, inverse, role_name, \
                  session_role, application, encode(previous_hash, 'hex'))::text, 'UTF8')) \
@@ -274,7 +279,7 @@ fn dump_and_restore_keep_the_log_whole_every_major() {
         note(&mut session, &format!("entry {number} ''quoted'' ä\n\\N"));
     }
     let rows = format!(
-        "SELECT m::text FROM {LOG} AS m ORDER BY system_identifier, database_oid, sequence"
+        "SELECT m::text FROM {LOG} AS m WHERE kind = 'NOTE' AND reason LIKE 'entry%' ORDER BY system_identifier, database_oid, sequence"
     );
     let before = session.column(&rows);
     let dump = cluster.output(cluster.program("pg_dump").args(["-d", "postgres"]), "");
@@ -291,11 +296,13 @@ fn dump_and_restore_keep_the_log_whole_every_major() {
     note(&mut there, "after the restore");
     assert_whole(&mut there);
     assert_eq!(
-        there.text("SELECT sequence FROM indexpilot.log_head()"),
+        there.text(&format!(
+            "SELECT sequence FROM {LOG} WHERE reason = \'after the restore\'"
+        )),
         "1"
     );
 
-    // Into the same database again: the chain goes on where it was.
+    // Into the same database again: the new log begins a chain beside the restored one.
     session.run("DROP EXTENSION indexpilot; DROP SCHEMA indexpilot");
     drop(session);
     let restored = cluster.psql("postgres", &dump.out);
@@ -304,8 +311,134 @@ fn dump_and_restore_keep_the_log_whole_every_major() {
     assert_eq!(session.column(&rows), before);
     note(&mut session, "after the restore");
     assert_eq!(
-        session.text("SELECT sequence FROM indexpilot.log_head()"),
-        "21"
+        session.text(&format!(
+            "SELECT sequence FROM {LOG} WHERE reason = \'after the restore\'"
+        )),
+        "1"
     );
     assert_whole(&mut session);
+}
+
+/// Sealed entries of 100 days ago, put behind the end of the chain as a restore would.
+const OLD_ENTRIES: &str = "
+    DO $$ DECLARE r indexpilot.mutation_log; i int; BEGIN
+        FOR i IN 1..20 LOOP
+            SELECT * INTO r FROM indexpilot.mutation_log ORDER BY sequence DESC LIMIT 1;
+            r.id := gen_random_uuid(); r.sequence := r.sequence + 1; r.previous_hash := r.hash;
+            r.at := now() - interval '100 days'; r.kind := 'NOTE'; r.phase := 'done';
+            r.cause := 'user'; r.reason := 'old ' || i; r.evidence := '{}'; r.inverse := NULL;
+            IF i IN (7, 8) THEN
+                r.kind := 'CREATE_INDEX'; r.index_schema := 'public'; r.index_name := 'kept_idx';
+                r.phase := CASE i WHEN 7 THEN 'intent' ELSE 'outcome' END;
+                r.parent := CASE i WHEN 8 THEN (SELECT id FROM indexpilot.mutation_log WHERE reason = 'old 7') END;
+            ELSIF i IN (12, 13) THEN
+                r.kind := 'CREATE_INDEX'; r.index_schema := 'public'; r.index_name := 'gone_idx';
+                r.phase := CASE i WHEN 12 THEN 'intent' ELSE 'outcome' END;
+                r.parent := CASE i WHEN 13 THEN (SELECT id FROM indexpilot.mutation_log WHERE reason = 'old 12') END;
+            ELSE r.parent := NULL; r.index_schema := NULL; r.index_name := NULL;
+            END IF;
+            r.hash := sha256(convert_to(jsonb_build_array(r.id, r.system_identifier, r.database_oid,
+                r.log_oid, r.sequence, (extract(epoch FROM r.at) * 1000000)::bigint, r.kind, r.phase, r.parent,
+                r.cause, r.recommendation, r.relation_oid, r.schema_name, r.relation_name,
+                r.index_oid, r.index_schema, r.index_name, r.tenant, r.reason, r.evidence, r.inverse,
+                r.role_name, r.session_role, r.application, encode(r.previous_hash, 'hex'))::text, 'UTF8'));
+            INSERT INTO indexpilot.mutation_log SELECT (r).*;
+        END LOOP;
+    END $$";
+
+#[test]
+fn retention_keeps_what_still_explains_something_and_the_chain() {
+    let cluster = Cluster::builder().conf("indexpilot.enabled = off").start();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION indexpilot; CREATE TABLE t (id int); CREATE INDEX kept_idx ON t (id)",
+    );
+    note(&mut session, "the first");
+    session.run(OLD_ENTRIES);
+    assert_whole(&mut session);
+    cluster.append_conf("indexpilot.enabled = on");
+    cluster.reload();
+    session.run("ALTER TABLE t ADD x int");
+    cluster.wait(
+        &format!("SELECT count(*) FROM {LOG} WHERE kind = 'CHECKPOINT'"),
+        "1",
+    );
+    assert_whole(&mut session);
+    assert_eq!(
+        session.column(&format!(
+            "SELECT reason FROM {LOG} WHERE reason LIKE 'old%' ORDER BY sequence"
+        )),
+        ["old 7", "old 8"]
+    );
+    // A second pruning carries the ranges of the first on.
+    session.run("DROP INDEX kept_idx");
+    session.run("DELETE FROM pg_catalog.pg_description WHERE false");
+    let worker = cluster.pids_of("indexpilot worker");
+    for pid in worker {
+        cluster.kill(pid, indexpilot_tests::Signal::SIGTERM);
+    }
+    session.run("ALTER TABLE t ADD y int");
+    cluster.wait(
+        &format!("SELECT count(*) FROM {LOG} WHERE kind = 'CHECKPOINT'"),
+        "2",
+    );
+    assert_whole(&mut session);
+    // A row that is missing without a checkpoint's word still shows.
+    session.run(&format!(
+        "BEGIN; ALTER TABLE {LOG} DISABLE TRIGGER ALL; DELETE FROM {LOG} WHERE sequence = \
+         (SELECT max(sequence) - 1 FROM {LOG})"
+    ));
+    assert!(
+        session
+            .column("SELECT problem FROM indexpilot.verify_log()")
+            .contains(&"missing rows".to_owned())
+    );
+}
+
+#[test]
+fn changes_of_our_configuration_are_logged() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run("CREATE TABLE t (id int)");
+    note(
+        &mut session,
+        "nothing of its own accord goes into an empty log",
+    );
+    let entries = format!("SELECT count(*) FROM {LOG} WHERE kind = 'CONFIGURATION_CHANGE'");
+    cluster.wait(&entries, "1");
+    cluster.append_conf("indexpilot.max_indexes_per_table = 7");
+    cluster.reload();
+    session.run("ALTER TABLE t ADD x int");
+    cluster.wait(&entries, "2");
+    assert_eq!(
+        session.text(&format!(
+            "SELECT reason FROM {LOG} WHERE kind = 'CONFIGURATION_CHANGE' ORDER BY sequence DESC LIMIT 1"
+        )),
+        "indexpilot.max_indexes_per_table from \"10\" to \"7\""
+    );
+}
+
+#[test]
+fn the_timeline_and_the_summary_tell_the_same() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE SCHEMA crm; CREATE TABLE crm.a (x int); SELECT indexpilot.genome_bootstrap('{crm}');
+         SELECT indexpilot.initialize_tenant('42'); SELECT indexpilot.disable_field('42', 'a', 'x');
+         SELECT indexpilot.enable_field('42', 'crm.a', 'x', 'back again')",
+    );
+    assert_eq!(
+        session.column("SELECT kind FROM indexpilot.recent_mutations(3, of_tenant => '42')"),
+        ["ENABLE_FIELD", "DISABLE_FIELD", "INITIALIZE_TENANT"]
+    );
+    assert_eq!(
+        session.column("SELECT reason FROM indexpilot.recent_mutations(1, 'crm.a', '42')"),
+        ["back again"]
+    );
+    assert_eq!(
+        session.text(
+            "SELECT sum(actions) FROM indexpilot.mutation_summary(now() - interval '1 hour', of_tenant => '42')"
+        ),
+        "3"
+    );
 }

@@ -5,6 +5,7 @@ CREATE TABLE indexpilot.mutation_log (
     id uuid NOT NULL PRIMARY KEY,
     system_identifier bigint NOT NULL,
     database_oid oid NOT NULL,
+    log_oid oid NOT NULL,
     sequence bigint CHECK (sequence OPERATOR(pg_catalog.>) 0),
     at timestamp with time zone NOT NULL,
     kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY[
@@ -32,7 +33,7 @@ CREATE TABLE indexpilot.mutation_log (
     application text NOT NULL,
     previous_hash bytea,
     hash bytea,
-    UNIQUE (system_identifier, database_oid, sequence),
+    UNIQUE (system_identifier, database_oid, log_oid, sequence),
     CONSTRAINT mutation_log_phase_has_parent
         CHECK (phase OPERATOR(pg_catalog.<>) ALL (ARRAY['outcome', 'verdict']) OR parent IS NOT NULL),
     CONSTRAINT mutation_log_sealed_whole
@@ -40,7 +41,7 @@ CREATE TABLE indexpilot.mutation_log (
             AND (sequence IS NULL) OPERATOR(pg_catalog.=) (previous_hash IS NULL)),
     -- The digest over everything else. src/store/mutation_log.rs computes the same expression.
     CONSTRAINT mutation_log_hash CHECK (hash OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to(
-        pg_catalog.jsonb_build_array(id, system_identifier, database_oid, sequence,
+        pg_catalog.jsonb_build_array(id, system_identifier, database_oid, log_oid, sequence,
             (EXTRACT(epoch FROM at) OPERATOR(pg_catalog.*) 1000000)::bigint, kind, phase, parent,
             cause, recommendation, relation_oid, schema_name, relation_name, index_oid,
             index_schema, index_name, tenant, reason, evidence, inverse, role_name,
@@ -50,7 +51,8 @@ COMMENT ON TABLE indexpilot.mutation_log IS 'every change with its cause, eviden
 COMMENT ON COLUMN indexpilot.mutation_log.id IS 'lasting identity';
 COMMENT ON COLUMN indexpilot.mutation_log.system_identifier IS 'the cluster the row was written in; rows of another one are history only';
 COMMENT ON COLUMN indexpilot.mutation_log.database_oid IS 'the database the row was written in';
-COMMENT ON COLUMN indexpilot.mutation_log.sequence IS 'place in the chain of that cluster and database, from 1, in order of commit';
+COMMENT ON COLUMN indexpilot.mutation_log.log_oid IS 'OID of this table when the row was written: every CREATE EXTENSION begins a chain, so that a restore never meets one';
+COMMENT ON COLUMN indexpilot.mutation_log.sequence IS 'place in the chain of that cluster, database and log, from 1, in order of commit';
 COMMENT ON COLUMN indexpilot.mutation_log.at IS 'when it was written (clock time)';
 COMMENT ON COLUMN indexpilot.mutation_log.kind IS 'what changed';
 COMMENT ON COLUMN indexpilot.mutation_log.phase IS 'intent (written before), outcome (after), verdict (after measuring), done (with its own transaction)';

@@ -2,8 +2,8 @@
 //! the hash of the row before among them. Whoever changes, removes or inserts a row behind
 //! our back breaks it, and `verify_log()` shows where.
 //!
-//! There is one chain for each cluster and database that wrote rows (a restored dump brings
-//! the chain of where it came from). Places are given in the order of commit, under a lock
+//! There is one chain for each cluster, database and CREATE EXTENSION that wrote rows (a
+//! restored dump brings the chain of where it came from). Places are given in the order of commit, under a lock
 //! that is taken while a transaction commits and held until it has: never while a client
 //! thinks.
 
@@ -22,6 +22,7 @@ const START: [u8; 32] = [0; 32];
 const NEWEST: &CStr = c"SELECT m.sequence, m.hash FROM indexpilot.mutation_log AS m
     WHERE m.system_identifier = $1
       AND m.database_oid = $2
+      AND m.log_oid = 'indexpilot.mutation_log'::regclass
       AND m.sequence IS NOT NULL
     ORDER BY m.sequence DESC LIMIT 1";
 
@@ -30,7 +31,7 @@ const NEWEST: &CStr = c"SELECT m.sequence, m.hash FROM indexpilot.mutation_log A
 fn digest(sequence: &str, previous: &str) -> String {
     format!(
         "sha256(convert_to(
-            jsonb_build_array(m.id, m.system_identifier, m.database_oid, {sequence},
+            jsonb_build_array(m.id, m.system_identifier, m.database_oid, m.log_oid, {sequence},
                 (EXTRACT(epoch FROM m.at) * 1000000)::bigint, m.kind, m.phase,
                 m.parent, m.cause, m.recommendation, m.relation_oid, m.schema_name,
                 m.relation_name, m.index_oid, m.index_schema, m.index_name, m.tenant, m.reason,
@@ -105,6 +106,7 @@ pub fn head() -> SpiResult<Option<(i64, String, TimestampWithTimeZone)>> {
                  FROM indexpilot.mutation_log AS m
                  WHERE m.system_identifier = $1
                    AND m.database_oid = $2
+                   AND m.log_oid = 'indexpilot.mutation_log'::regclass
                    AND m.sequence IS NOT NULL
                  ORDER BY m.sequence DESC LIMIT 1",
                 Some(1),
@@ -143,20 +145,20 @@ pub fn verify(expected: Option<(i64, &str)>) -> SpiResult<Vec<Problem>> {
 fn broken_rows() -> SpiResult<Vec<Problem>> {
     let sql = format!(
         "WITH chain AS (
-            SELECT m.id, m.system_identifier AS cluster, m.database_oid AS base, m.sequence,
+            SELECT m.id, m.system_identifier AS cluster, m.database_oid AS base, m.log_oid AS log, m.sequence,
                 m.previous_hash, m.hash, m.hash IS NOT DISTINCT FROM {digest} AS intact,
                 lag(m.sequence, 1, 0::bigint) OVER w AS before,
                 lag(m.hash) OVER w AS hash_before
             FROM indexpilot.mutation_log AS m WHERE m.sequence IS NOT NULL
-            WINDOW w AS (PARTITION BY m.system_identifier, m.database_oid ORDER BY m.sequence)
+            WINDOW w AS (PARTITION BY m.system_identifier, m.database_oid, m.log_oid ORDER BY m.sequence)
         ), checkpoint AS (
-            SELECT DISTINCT ON (m.system_identifier, m.database_oid)
-                m.system_identifier AS cluster, m.database_oid AS base, m.evidence
+            SELECT DISTINCT ON (m.system_identifier, m.database_oid, m.log_oid)
+                m.system_identifier AS cluster, m.database_oid AS base, m.log_oid AS log, m.evidence
             FROM indexpilot.mutation_log AS m
             WHERE m.kind = 'CHECKPOINT' AND m.sequence IS NOT NULL
-            ORDER BY m.system_identifier, m.database_oid, m.sequence DESC
+            ORDER BY m.system_identifier, m.database_oid, m.log_oid, m.sequence DESC
         ), pruned AS (
-            SELECT c.cluster, c.base, (r.range ->> 'from')::bigint AS first,
+            SELECT c.cluster, c.base, c.log, (r.range ->> 'from')::bigint AS first,
                 (r.range ->> 'to')::bigint AS last,
                 r.range ->> 'hash' AS hash
             FROM checkpoint AS c, jsonb_array_elements(
@@ -181,7 +183,7 @@ fn broken_rows() -> SpiResult<Vec<Problem>> {
         WHERE c.before < c.sequence - 1
           AND NOT EXISTS (SELECT FROM pruned AS p
               WHERE p.cluster = c.cluster
-                AND p.base = c.base
+                AND p.base = c.base AND p.log = c.log
                 AND p.first = c.before + 1
                 AND p.last = c.sequence - 1
                 AND p.hash = encode(c.previous_hash, 'hex'))

@@ -349,8 +349,9 @@ impl DisabledFields {
 /// come before those of this cluster and database (`$1`, `$2`); an entry of the present
 /// transaction, which has no place yet, comes last.
 const REPLAY: &str = "SELECT DISTINCT ON (m.tenant, s.field) m.tenant, s.field, s.enabled
-    FROM (SELECT *, (system_identifier, database_oid) = ($1, $2) AS own,
-              max(at) OVER (PARTITION BY system_identifier, database_oid) AS origin_end
+    FROM (SELECT *, (system_identifier, database_oid, log_oid)
+                  = ($1, $2, 'indexpilot.mutation_log'::regclass) AS own,
+              max(at) OVER (PARTITION BY system_identifier, database_oid, log_oid) AS origin_end
           FROM indexpilot.mutation_log) AS m,
         LATERAL (
             SELECT key::uuid AS field, true AS enabled

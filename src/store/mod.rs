@@ -4,9 +4,23 @@
 
 pub mod captured;
 pub mod chain;
+pub mod configuration;
 pub mod expression;
 pub mod genome;
 pub mod mutation_log;
+pub mod retention;
 pub mod schema_change;
 pub mod setting;
 pub mod statement;
+
+use indexpilot_model::Config;
+
+/// Takes over what changed outside: the schema, and our configuration. In the worker, in a
+/// transaction.
+///
+/// # Errors
+/// What SPI reports.
+pub fn keep_lineage(config: &Config) -> pgrx::spi::SpiResult<()> {
+    configuration::follow_if_new(config)?;
+    schema_change::follow().map(drop)
+}

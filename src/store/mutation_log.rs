@@ -103,11 +103,11 @@ pub fn append_as(id: Uuid, record: &MutationRecord) -> SpiResult<()> {
         Spi::connect_mut(|client| {
             client
                 .update(
-                    "INSERT INTO indexpilot.mutation_log (id, system_identifier, database_oid, at,
+                    "INSERT INTO indexpilot.mutation_log (id, system_identifier, database_oid, log_oid, at,
                          kind, phase, parent, cause, recommendation, relation_oid, schema_name,
                          relation_name, index_oid, index_schema, index_name, tenant, reason,
                          evidence, inverse, role_name, session_role, application)
-                     VALUES ($19, $1, $2, COALESCE('epoch'::timestamptz + $22 * interval '1 microsecond',
+                     VALUES ($19, $1, $2, 'indexpilot.mutation_log'::regclass, COALESCE('epoch'::timestamptz + $22 * interval '1 microsecond',
                          clock_timestamp()),
                          $3, $4, $5::uuid, $6, $7::uuid, $8, $9, $10, $11, $12, $13, $14, $15,
                          $16::jsonb, $17::jsonb, $18, COALESCE($20, session_user),

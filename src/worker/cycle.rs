@@ -65,7 +65,8 @@ pub(super) fn run() {
         settings,
         busy_at: now,
         flushed_at: 0,
-        tidied_at: now,
+        // A worker that comes and goes within the hour has to tidy too.
+        tidied_at: 0,
         failures: 0,
         not_before: 0,
     };

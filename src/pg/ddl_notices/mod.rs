@@ -163,6 +163,7 @@ unsafe fn notice(
         if object.to_u32() < FIRST_NORMAL
             || !pg_sys::IsTransactionState()
             || is_our_process()
+            || is_our_script()
             || is_internal(access, argument)
         {
             return;
@@ -227,6 +228,16 @@ fn is_our_process() -> bool {
     }
 }
 
+/// Whether CREATE or ALTER EXTENSION runs our own script.
+fn is_our_script() -> bool {
+    // SAFETY: plain globals of the backend; a lookup by name inside a transaction.
+    unsafe {
+        pg_sys::creating_extension
+            && pg_sys::CurrentExtensionObject
+                == pg_sys::get_extension_oid(c"indexpilot".as_ptr(), true)
+    }
+}
+
 /// Whether the server does it for itself (a rewrite's transient table, a rebuilt index).
 unsafe fn is_internal(access: pg_sys::ObjectAccessType::Type, argument: *mut c_void) -> bool {
     if argument.is_null() {
@@ -251,7 +262,7 @@ unsafe fn is_internal(access: pg_sys::ObjectAccessType::Type, argument: *mut c_v
 }
 
 /// Kind, schema and name of a relation that matters: no temporary, TOAST, composite or
-/// sequence, none of ours while the extension is made.
+/// sequence.
 unsafe fn look_up(relation: pg_sys::Oid) -> Option<(u8, Text<64>, Text<64>)> {
     // SAFETY: syscache lookups inside a transaction; the strings are copied at once.
     unsafe {
@@ -264,10 +275,7 @@ unsafe fn look_up(relation: pg_sys::Oid) -> Option<(u8, Text<64>, Text<64>)> {
             return None;
         }
         let schema: Text<64> = Text::from_pointer(pg_sys::get_namespace_name(schema));
-        if schema.as_str() == "pg_catalog"
-            || schema.as_str().starts_with("pg_temp")
-            || (pg_sys::creating_extension && schema.as_str() == "indexpilot")
-        {
+        if schema.as_str() == "pg_catalog" || schema.as_str().starts_with("pg_temp") {
             return None;
         }
         let name: *mut c_char = pg_sys::get_rel_name(relation);
