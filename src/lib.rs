@@ -12,6 +12,7 @@ mod analysis;
 mod api;
 mod capture;
 mod config;
+mod execution;
 mod health;
 mod pg;
 mod store;
@@ -40,7 +41,7 @@ pub extern "C-unwind" fn _PG_init() {
             }
         },
         analyze: || {},
-        work: || false,
+        work: execution::work,
         tidy: || {
             if let Err(e) = store::retention::prune(config::current().retention) {
                 error!("{e}");

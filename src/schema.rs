@@ -60,6 +60,21 @@ extension_sql_file!(
     name = "tables_statement",
     requires = ["schema_guard"]
 );
+extension_sql_file!(
+    "../sql/tables/job.sql",
+    name = "tables_job",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
+    "../sql/functions/jobs.sql",
+    name = "functions_jobs",
+    requires = ["tables_job"]
+);
+extension_sql_file!(
+    "../sql/views/jobs.sql",
+    name = "views_jobs",
+    requires = ["tables_job"]
+);
 // Stays the last of all: this database is looked after from the commit on.
 extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);
 extension_sql_file!(

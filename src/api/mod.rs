@@ -6,6 +6,7 @@ mod advise;
 mod capture;
 mod genome;
 mod health;
+mod jobs;
 mod lineage;
 mod what_if;
 

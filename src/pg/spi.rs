@@ -208,3 +208,9 @@ pub fn newest_of_chain(query: &CStr) -> Option<(i64, Vec<u8>)> {
         }
     })
 }
+
+/// OID of the role whose rights apply now.
+pub fn current_role_oid() -> pg_sys::Oid {
+    // SAFETY: the current user id is always valid.
+    unsafe { pg_sys::GetUserId() }
+}

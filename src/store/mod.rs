@@ -7,6 +7,7 @@ pub mod chain;
 pub mod configuration;
 pub mod expression;
 pub mod genome;
+pub mod job;
 pub mod mutation_log;
 pub mod retention;
 pub mod schema_change;

@@ -164,7 +164,9 @@ impl Cycle {
         self.slot.take(Request::Jobs);
         while !self.slot.asked(Request::Stop)
             && !config::current().off.contains(Module::Worker)
-            && transaction::attempt(self.duties.work).map_err(|error| ("run a job", error))?
+            && transaction::attempt(self.duties.work)
+                .and_then(|result| result)
+                .map_err(|error| ("run a job", error))?
         {
             busy = true;
             worker_entry::reread_configuration();

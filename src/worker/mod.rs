@@ -8,6 +8,7 @@ mod cycle;
 mod launcher;
 
 use crate::pg::spi;
+use crate::pg::transaction::ServerError;
 use crate::pg::worker_entry::{self, Bodies, board};
 use std::sync::OnceLock;
 
@@ -26,8 +27,8 @@ pub struct Duties {
     /// short ones with `pg::transaction::run`, because planning keeps locks until commit.
     pub analyze: fn(),
     /// Takes one job and runs it to its next state, outside a transaction. True when there
-    /// was one.
-    pub work: fn() -> bool,
+    /// was one; an error is said in the log and tried again later.
+    pub work: fn() -> Result<bool, ServerError>,
     /// Removes what is older than the retention, and other rare tidying. Called in a
     /// transaction of its own, about once an hour.
     pub tidy: fn(),

@@ -30,6 +30,9 @@ pub struct Leftover {
     pub recorded: bool,
     /// `pg_index.indisvalid`.
     pub valid: bool,
+    /// It is the finished index of a partition, of a build on the partitioned table that
+    /// did not finish: valid, but of no use to anybody.
+    pub part: bool,
     /// Some process is building on the table now.
     pub in_progress: bool,
 }
@@ -113,7 +116,7 @@ pub fn permit_cleanup(leftover: &Leftover, config: &Config) -> Result<Permit, Re
     if !leftover.recorded {
         return refuse("the log does not say that it is ours");
     }
-    if leftover.valid {
+    if leftover.valid && !leftover.part {
         return refuse("it is valid");
     }
     if leftover.in_progress {
@@ -155,6 +158,7 @@ mod tests {
                 relation: create(1).relation,
                 recorded: bits & 1 != 0,
                 valid: bits & 2 != 0,
+                part: false,
                 in_progress: bits & 4 != 0,
             };
             assert_eq!(permit_cleanup(&leftover, &config).is_ok(), bits == 1);

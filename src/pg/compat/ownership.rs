@@ -16,3 +16,21 @@ pub fn owns_database(database: pg_sys::Oid, role: pg_sys::Oid) -> bool {
         }
     }
 }
+
+/// Whether a role owns a relation (superusers own everything); false when it is gone.
+pub fn owns_relation(relation: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: catalog lookups inside a transaction; the first keeps the second from raising.
+    unsafe {
+        if pg_sys::get_rel_relkind(relation) == 0 {
+            return pg_sys::superuser_arg(role);
+        }
+        #[cfg(feature = "pg15")]
+        {
+            pg_sys::pg_class_ownercheck(relation, role)
+        }
+        #[cfg(any(feature = "pg16", feature = "pg17", feature = "pg18"))]
+        {
+            pg_sys::object_ownercheck(pg_sys::RelationRelationId, relation, role)
+        }
+    }
+}
