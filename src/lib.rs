@@ -42,6 +42,7 @@ pub extern "C-unwind" fn _PG_init() {
         },
         analyze: || {},
         work: execution::work,
+        next_job: execution::next_job,
         tidy: || {
             if let Err(e) = store::retention::prune(config::current().retention) {
                 error!("{e}");

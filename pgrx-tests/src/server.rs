@@ -218,7 +218,7 @@ fn build(major: u32, pg_config: &Path) -> PathBuf {
         .env("PGRX_PG_CONFIG_PATH", pg_config)
         .args(["build", "--locked", "--quiet", "-p", "indexpilot", "--lib"])
         .args(["--no-default-features", "--features"])
-        .arg(format!("pg{major}"))
+        .arg(format!("pg{major},stop-points"))
         .args(["--profile", &profile, "--target-dir"])
         .arg(&target));
     let dir = if profile == "dev" { "debug" } else { &profile };

@@ -9,11 +9,16 @@
 mod actions;
 mod capture;
 mod limits;
+#[cfg(feature = "stop-points")]
+mod stop;
 mod system;
 
 pub use capture::{capture_sizes, sample_parameters};
 pub use limits::max_workers;
 pub use system::starts_idle;
+
+#[cfg(feature = "stop-points")]
+pub use stop::stop_at;
 
 use crate::pg::{guc, process, switch};
 use indexpilot_model::config::Stage;
@@ -27,6 +32,8 @@ pub fn define() {
     actions::define();
     capture::define();
     limits::define();
+    #[cfg(feature = "stop-points")]
+    stop::define();
     guc::reserve_prefix(c"indexpilot");
 }
 

@@ -62,6 +62,11 @@ pub fn work() -> Result<bool, ServerError> {
     Ok(true)
 }
 
+/// When the next job is due. In a transaction.
+pub fn next_job() -> Option<indexpilot_model::ports::Timestamp> {
+    job::next_moment().unwrap_or_else(|error| error!("{error}"))
+}
+
 /// The safeguards said no: later, or for good.
 fn refused(job: &Job, refusals: &[Refusal]) -> SpiResult<()> {
     job::count_refusals(refusals)?;

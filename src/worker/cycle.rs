@@ -171,6 +171,9 @@ impl Cycle {
             busy = true;
             worker_entry::reread_configuration();
         }
+        let due =
+            transaction::run(self.duties.next_job).map_err(|error| ("look for jobs", error))?;
+        self.slot.set_jobs_due(due);
         if now - self.tidied_at >= TIDY_EVERY * 1_000_000 {
             report_activity(Some("indexpilot: tidying up"));
             self.tidied_at = now;

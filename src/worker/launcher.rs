@@ -126,6 +126,7 @@ impl Launcher {
             Presence::Present => {
                 slot.asked_anything()
                     || slot.analysis_due() <= now
+                    || slot.jobs_due().is_some_and(|moment| moment <= now)
                     || (duties.unsaved)(database.to_u32())
             }
         };

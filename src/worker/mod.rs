@@ -10,6 +10,7 @@ mod launcher;
 use crate::pg::spi;
 use crate::pg::transaction::ServerError;
 use crate::pg::worker_entry::{self, Bodies, board};
+use indexpilot_model::ports::Timestamp;
 use std::sync::OnceLock;
 
 pub use board::Request;
@@ -29,6 +30,9 @@ pub struct Duties {
     /// Takes one job and runs it to its next state, outside a transaction. True when there
     /// was one; an error is said in the log and tried again later.
     pub work: fn() -> Result<bool, ServerError>,
+    /// When the next job is due, so that the launcher knows while no worker is there. Called
+    /// in a transaction of its own.
+    pub next_job: fn() -> Option<Timestamp>,
     /// Removes what is older than the retention, and other rare tidying. Called in a
     /// transaction of its own, about once an hour.
     pub tidy: fn(),

@@ -81,6 +81,8 @@ pub struct Slot {
     held_until: AtomicI64,
     /// Moment of the next analysis (microseconds since the Unix epoch); 0 is at once.
     analysis_due: AtomicI64,
+    /// Moment of the next job (microseconds since the Unix epoch); 0 is none.
+    jobs_due: AtomicI64,
     /// Analyses finished since the server started.
     analyses: AtomicU64,
 }
@@ -193,6 +195,19 @@ impl Slot {
         self.analysis_due.store(moment, Ordering::Release);
     }
 
+    /// When the next job is due; `None` where none waits.
+    pub fn jobs_due(&self) -> Option<i64> {
+        match self.jobs_due.load(Ordering::Acquire) {
+            0 => None,
+            moment => Some(moment),
+        }
+    }
+
+    /// The next job is due at `moment`.
+    pub fn set_jobs_due(&self, moment: Option<i64>) {
+        self.jobs_due.store(moment.unwrap_or(0), Ordering::Release);
+    }
+
     /// Analyses finished since the server started.
     pub fn analyses(&self) -> u64 {
         self.analyses.load(Ordering::Acquire)
@@ -209,6 +224,7 @@ impl Slot {
         self.building.store(0, Ordering::Release);
         self.held_until.store(0, Ordering::Release);
         self.analysis_due.store(0, Ordering::Release);
+        self.jobs_due.store(0, Ordering::Release);
         self.analyses.store(0, Ordering::Release);
     }
 }
