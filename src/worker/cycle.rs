@@ -161,6 +161,10 @@ impl Cycle {
             result.map_err(|error| ("analyse", error))?;
             busy = true;
         }
+        if config.off.contains(Module::Advisor) && self.slot.analysis_due() <= now {
+            self.slot
+                .set_analysis_due(now + i64::from(config.analysis_interval) * 1_000_000);
+        }
         self.slot.take(Request::Jobs);
         while !self.slot.asked(Request::Stop)
             && !config::current().off.contains(Module::Worker)

@@ -1,0 +1,283 @@
+//! Jobs: what they build, drop and rebuild, what they record, and what faults leave.
+
+mod jobs;
+
+use indexpilot_tests::Signal;
+use jobs::Ground;
+
+#[test]
+fn every_major_builds_drops_and_rebuilds() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    assert_eq!(
+        session.text("SELECT pg_get_indexdef('crm.ip_contacts_email'::regclass)"),
+        "CREATE INDEX ip_contacts_email ON crm.contacts USING btree (email)"
+    );
+    let comment =
+        session.text("SELECT obj_description('crm.ip_contacts_email'::regclass, 'pg_class')");
+    assert!(comment.starts_with("Built by IndexPilot"), "{comment}");
+    let job = ground.reindex("contacts", "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    let job = ground.drop_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    assert_eq!(
+        session.value("SELECT to_regclass('crm.ip_contacts_email')"),
+        None
+    );
+    assert_eq!(
+        session.column(
+            "SELECT kind || ' ' || phase FROM indexpilot.mutation_log
+             WHERE phase IN ('intent', 'outcome') ORDER BY sequence"
+        ),
+        [
+            "CREATE_INDEX intent",
+            "CREATE_INDEX outcome",
+            "REINDEX intent",
+            "REINDEX outcome",
+            "DROP_INDEX intent",
+            "DROP_INDEX outcome"
+        ]
+    );
+    ground.is_clean();
+}
+
+#[test]
+fn every_major_builds_on_a_partitioned_table_leaf_by_leaf() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    session.run(
+        "CREATE TABLE crm.events (tenant int, at date, note text) PARTITION BY RANGE (at);
+         CREATE TABLE crm.events_a PARTITION OF crm.events
+             FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+         CREATE TABLE crm.\"Events \"\"B\" PARTITION OF crm.events
+             FOR VALUES FROM ('2021-01-01') TO ('2022-01-01') PARTITION BY LIST (tenant);
+         CREATE TABLE crm.events_b1 PARTITION OF crm.\"Events \"\"B\" FOR VALUES IN (1);
+         CREATE TABLE crm.events_b2 PARTITION OF crm.\"Events \"\"B\" DEFAULT;
+         INSERT INTO crm.events SELECT g % 3, '2020-06-01'::date + g % 500, 'x'
+         FROM generate_series(1, 1000) AS g",
+    );
+    let job = ground.create_index("events", &[(1, "tenant")], "ip_events_tenant");
+    ground.ends(&job, "succeeded");
+    assert_eq!(
+        session.number(
+            "SELECT count(*) FROM pg_partition_tree('crm.ip_events_tenant') AS t
+             JOIN pg_index AS i ON i.indexrelid = t.relid WHERE i.indisvalid"
+        ),
+        5.0
+    );
+    let job = ground.drop_index("events", &[(1, "tenant")], "ip_events_tenant");
+    ground.ends(&job, "succeeded");
+    assert_eq!(
+        session.number("SELECT count(*) FROM pg_class WHERE relname LIKE 'ip\\_%'"),
+        0.0
+    );
+}
+
+#[test]
+fn a_job_waits_for_its_stage_and_says_why() {
+    let ground = Ground::with("indexpilot.create_index = 'advise'");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "refused");
+    let reason = ground.reason(&job);
+    assert!(
+        reason.contains("\"indexpilot.create_index\" is advise"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_primary_key_is_not_dropped() {
+    let ground = Ground::new();
+    let job = ground.drop_index("contacts", &[(1, "id")], "contacts_pkey");
+    ground.ends(&job, "refused");
+    assert!(ground.reason(&job).contains("must stay"));
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_alone() {
+    let ground = Ground::new();
+    ground
+        .session()
+        .run("CREATE INDEX ip_contacts_email ON crm.contacts (name)");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "failed");
+    assert!(ground.reason(&job).contains("exists already"));
+}
+
+#[test]
+fn a_unique_violation_is_given_up_and_cleaned() {
+    let ground = Ground::new();
+    let job = ground.job(
+        "contacts",
+        &ground.create_intent("contacts", &[(3, "name")], "ip_unique", true),
+    );
+    ground.ends(&job, "failed");
+    assert!(
+        ground.reason(&job).contains("23505"),
+        "{}",
+        ground.reason(&job)
+    );
+    ground.is_clean();
+}
+
+#[test]
+fn cancel_ends_a_build() {
+    let ground = Ground::new();
+    let mut writer = ground.session();
+    // The build waits for this transaction.
+    writer.run("BEGIN; UPDATE crm.contacts SET name = 'x' WHERE id = 1");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.waits_in_build();
+    assert_eq!(
+        ground
+            .session()
+            .text(&format!("SELECT indexpilot.cancel('{job}')")),
+        "t"
+    );
+    // Dropping the leftover waits for the same transaction, and is tried again.
+    writer.run("COMMIT");
+    ground.ends(&job, "cancelled");
+    ground.is_clean();
+}
+
+#[test]
+fn a_client_that_waits_for_us_wins() {
+    let ground = Ground::new();
+    let mut holder = ground.session();
+    holder.run("BEGIN; UPDATE crm.contacts SET name = 'x' WHERE id = 1");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.waits_in_build();
+    // A deadlock: it holds what the build waits for, and now wants what the build holds.
+    holder.run("LOCK TABLE crm.contacts IN SHARE UPDATE EXCLUSIVE MODE");
+    holder.run("COMMIT");
+    ground.says(&job, "gave way to a client");
+    ground.invalid_indexes_go();
+}
+
+#[test]
+fn an_old_transaction_is_not_waited_for() {
+    let ground = Ground::with("indexpilot.build_timeout = 2");
+    let mut holder = ground.session();
+    holder.run("BEGIN; UPDATE crm.contacts SET name = 'x' WHERE id = 1");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.says(&job, "cancelled");
+    holder.run("COMMIT");
+    ground.invalid_indexes_go();
+}
+
+#[test]
+fn dropping_the_extension_during_a_build_is_survived() {
+    let ground = Ground::new();
+    let mut holder = ground.session();
+    holder.run("BEGIN; UPDATE crm.contacts SET name = 'x' WHERE id = 1");
+    ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.waits_in_build();
+    ground.session().run("DROP EXTENSION indexpilot");
+    holder.run("COMMIT");
+    ground.cluster.wait(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'indexpilot worker'",
+        "0",
+    );
+    ground.invalid_indexes_go();
+    ground.session().run("CREATE EXTENSION indexpilot");
+}
+
+#[test]
+fn dropping_the_table_during_a_build_is_survived() {
+    let ground = Ground::new();
+    let mut holder = ground.session();
+    holder.run("BEGIN; UPDATE crm.contacts SET name = 'x' WHERE id = 1");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.waits_in_build();
+    let mut dropper = ground.session();
+    // It waits for the build, which gives way; then for the transaction.
+    let waiting = std::thread::spawn(move || dropper.run("DROP TABLE crm.contacts"));
+    ground.says(&job, "gave way to a client");
+    holder.run("COMMIT");
+    waiting.join().expect("the table is dropped");
+    ground.job_is_over(&job);
+    ground.is_clean();
+}
+
+#[test]
+fn dropping_the_database_during_a_build_is_survived() {
+    let ground = Ground::in_database("doomed");
+    let mut holder = ground.session();
+    holder.run("BEGIN; UPDATE crm.contacts SET name = 'x' WHERE id = 1");
+    ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.waits_in_build();
+    drop(holder);
+    ground
+        .cluster
+        .session()
+        .run("DROP DATABASE doomed WITH (FORCE)");
+    ground.cluster.wait(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'indexpilot launcher'",
+        "1",
+    );
+}
+
+/// Every phase of a build, a rebuild and a drop, each with three ways to go.
+#[test]
+fn interrupted_at_any_point_nothing_is_left() {
+    for (action, points) in [
+        (
+            "create",
+            &[
+                "intent recorded",
+                "building",
+                "commenting",
+                "ddl done",
+                "recovering",
+            ][..],
+        ),
+        (
+            "reindex",
+            &["intent recorded", "rebuilding", "ddl done"][..],
+        ),
+        ("drop", &["intent recorded", "dropping", "ddl done"][..]),
+    ] {
+        for point in points {
+            for how in [Signal::SIGKILL, Signal::SIGTERM] {
+                interrupted(action, point, how);
+            }
+        }
+    }
+}
+
+fn interrupted(action: &str, point: &str, how: Signal) {
+    eprintln!("{action} at {point} by {how}");
+    let ground = Ground::new();
+    if action != "create" {
+        ground
+            .session()
+            .run("CREATE INDEX ip_contacts_email ON crm.contacts (email)");
+    }
+    let first = if point == "recovering" {
+        "building"
+    } else {
+        point
+    };
+    ground.stop_at(first);
+    let job = match action {
+        "create" => ground.create_index("contacts", &[(2, "email")], "ip_contacts_email"),
+        "reindex" => ground.reindex("contacts", "ip_contacts_email"),
+        _ => ground.drop_index("contacts", &[(2, "email")], "ip_contacts_email"),
+    };
+    ground.interrupt_at(first, how);
+    if point == "recovering" {
+        ground.stop_at(point);
+        ground.interrupt_at(point, how);
+    }
+    ground.stop_at("");
+    ground.hurry(&job);
+    ground.ends(&job, "succeeded");
+    let exists = ground
+        .session()
+        .value("SELECT to_regclass('crm.ip_contacts_email')")
+        .is_some();
+    assert_eq!(exists, action != "drop", "{action} at {point} by {how}");
+    ground.is_clean();
+}
