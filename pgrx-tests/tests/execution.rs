@@ -152,7 +152,7 @@ fn a_client_that_waits_for_us_wins() {
     // A deadlock: it holds what the build waits for, and now wants what the build holds.
     holder.run("LOCK TABLE crm.contacts IN SHARE UPDATE EXCLUSIVE MODE");
     holder.run("COMMIT");
-    ground.says(&job, "gave way to a client");
+    ground.says(&job, "gave way");
     ground.invalid_indexes_go();
 }
 

@@ -7,7 +7,7 @@
 //! as short as can be. A partition that appears meanwhile is built and attached as well.
 
 use super::{Done, catalog, check, in_transaction, phase, strong};
-use crate::pg::ddl::{self, SessionLock, Step};
+use crate::pg::ddl::{self, Step};
 use crate::pg::transaction::ServerError;
 use crate::store::job::{self, Job};
 use indexpilot_guard::Permit;
@@ -52,8 +52,11 @@ pub(super) fn create(
     if in_transaction(|| catalog::is_partitioned(definition.relation.oid))? {
         create_partitioned(job, permit, definition, name)?;
     } else {
-        let _lock = SessionLock::take(permit, definition.relation.oid)?;
-        ddl::execute(permit, &Step::Create { definition, name })?;
+        ddl::execute_locked(
+            permit,
+            definition.relation.oid,
+            &Step::Create { definition, name },
+        )?;
     }
     let Some(index) = in_transaction(|| catalog::index_named(&full_name))? else {
         return Err(failure("42704", format!("{full_name} is gone again")));
@@ -139,9 +142,9 @@ fn create_partitioned(
                 job,
                 &format!("building leaf {} of {}", place + 1, leaves.len()),
             );
-            let _lock = SessionLock::take(permit, leaf.relation.oid)?;
-            ddl::execute(
+            ddl::execute_locked(
                 permit,
+                leaf.relation.oid,
                 &Step::Create {
                     definition: &own,
                     name: &full.name,

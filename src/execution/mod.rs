@@ -16,7 +16,7 @@ mod settle;
 
 pub use cancel::cancel;
 
-use crate::pg::ddl::{self, SessionLock, Step};
+use crate::pg::ddl::{self, Step};
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::worker_entry;
 use crate::store::job::{self, Job};
@@ -116,7 +116,7 @@ fn carry_out(mut job: Job, permit: &Permit) -> Result<(), ServerError> {
 /// The DDL of a job.
 fn act(job: &Job, permit: &Permit) -> Result<Done, ServerError> {
     let intent: &Intent = &job.intent;
-    let lock = || SessionLock::take(permit, intent.relation.oid);
+    let table = intent.relation.oid;
     match &intent.kind {
         IntentKind::CreateIndex { definition, name } => {
             build::create(job, permit, definition, name)
@@ -131,8 +131,7 @@ fn act(job: &Job, permit: &Permit) -> Result<Done, ServerError> {
             } else {
                 Step::Drop { name }
             };
-            let _lock = lock()?;
-            ddl::execute(permit, &step)?;
+            ddl::execute_locked(permit, table, &step)?;
             Ok(Done {
                 index: *index,
                 evidence: serde_json::json!({}),
@@ -141,10 +140,7 @@ fn act(job: &Job, permit: &Permit) -> Result<Done, ServerError> {
         IntentKind::Reindex { index, name } => {
             phase(job, "rebuilding");
             let before = in_transaction(|| catalog::bytes(*index))?;
-            {
-                let _lock = lock()?;
-                ddl::execute(permit, &Step::Reindex { name })?;
-            }
+            ddl::execute_locked(permit, table, &Step::Reindex { name })?;
             // The index has a new file and, concurrently rebuilt, a new OID.
             let after = in_transaction(|| catalog::index_named(name))?;
             let index = after.as_ref().map_or(*index, |found| found.oid);

@@ -8,7 +8,7 @@
 use super::settle::{Next, after_failure, succeeded};
 use super::{Done, build, catalog, in_transaction, index_name, record, stop_point};
 use crate::config;
-use crate::pg::ddl::{self, SessionLock, Step};
+use crate::pg::ddl::{self, Step};
 use crate::pg::transaction::ServerError;
 use crate::store::job::Job;
 use catalog::Found;
@@ -118,8 +118,12 @@ fn drop_one(leftover: &Leftover) -> Result<(), String> {
         super::strong(&permit, &Step::DropPartitioned { name })
     } else {
         // Under our lock nobody can begin a build on the table.
-        SessionLock::take(&permit, leftover.relation.oid)
-            .and_then(|_lock| ddl::execute_within(&permit, &Step::Drop { name }, CLEAN_WITHIN))
+        ddl::execute_locked_within(
+            &permit,
+            leftover.relation.oid,
+            &Step::Drop { name },
+            CLEAN_WITHIN,
+        )
     };
     result.map_err(|error| error.to_string())
 }

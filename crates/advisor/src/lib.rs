@@ -9,10 +9,12 @@
 //!   of indexes, and has the choice checked by it;
 //! - [`selection`]: chooses the set, exactly or with a proven gap, and gives the reason
 //!   for every index chosen or refused;
-//! - [`plan`]: makes the problem of candidates, and recommendations of its solution.
+//! - [`plan`]: makes the problem of candidates, and recommendations of its solution;
+//! - [`verification`]: judges what an action did from what was measured before and after.
 
 pub mod candidates;
 pub mod plan;
 pub mod pricing;
 pub mod selection;
+pub mod verification;
 pub mod workload;

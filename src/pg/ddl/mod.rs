@@ -25,14 +25,11 @@ const STRONG_LOCK_TIMEOUT: u32 = 100;
 /// concurrent DDL takes (SHARE UPDATE EXCLUSIVE). It is taken under `lock_timeout` before
 /// the statement, so that the statement itself finds it held and needs no timeout, which
 /// would also strike its harmless waits for old transactions.
-pub struct SessionLock(pg_sys::LockRelId);
+struct SessionLock(pg_sys::LockRelId);
 
 impl SessionLock {
-    /// Takes it.
-    ///
-    /// # Errors
-    /// 55P03 when it was not to be had in the permit's time.
-    pub fn take(permit: &Permit, relation: u32) -> Result<Self, ServerError> {
+    /// Takes it, or gives 55P03 when it was not to be had in the permit's time.
+    fn take(permit: &Permit, relation: u32) -> Result<Self, ServerError> {
         worker_entry::set("lock_timeout", &permit.lock_timeout().to_string())?;
         let result = transaction::run(|| {
             // SAFETY: inside a transaction; the relation may be gone by now, which the
@@ -54,9 +51,12 @@ impl SessionLock {
     }
 }
 
-impl Drop for SessionLock {
-    fn drop(&mut self) {
-        // SAFETY: held since `take`, which is the only way to make a value.
+impl SessionLock {
+    /// Gives it back after the statement went well.
+    fn release(mut self) {
+        // SAFETY: held since `take`. After an ERROR there is nothing to give back: the abort
+        // of a transaction releases session locks too (proc.c, ProcReleaseLocks), which is
+        // why values are dropped without ado then.
         unsafe {
             pg_sys::UnlockRelationIdForSession(
                 &mut self.0,
@@ -64,6 +64,33 @@ impl Drop for SessionLock {
             );
         }
     }
+}
+
+/// Takes the relation's [`SessionLock`], runs a step under it, and gives it back.
+///
+/// # Errors
+/// As [`execute`], and 55P03 when the lock was not to be had in time.
+pub fn execute_locked(permit: &Permit, relation: u32, step: &Step<'_>) -> Result<(), ServerError> {
+    let lock = SessionLock::take(permit, relation)?;
+    execute(permit, step)?;
+    lock.release();
+    Ok(())
+}
+
+/// As [`execute_locked`], cancelled after `milliseconds`.
+///
+/// # Errors
+/// As there.
+pub fn execute_locked_within(
+    permit: &Permit,
+    relation: u32,
+    step: &Step<'_>,
+    milliseconds: u32,
+) -> Result<(), ServerError> {
+    let lock = SessionLock::take(permit, relation)?;
+    execute_within(permit, step, milliseconds)?;
+    lock.release();
+    Ok(())
 }
 
 /// Runs a step under its permit, outside a transaction. While it runs the watchdog looks
@@ -80,11 +107,7 @@ pub fn execute(permit: &Permit, step: &Step<'_>) -> Result<(), ServerError> {
 ///
 /// # Errors
 /// As there.
-pub fn execute_within(
-    permit: &Permit,
-    step: &Step<'_>,
-    milliseconds: u32,
-) -> Result<(), ServerError> {
+fn execute_within(permit: &Permit, step: &Step<'_>, milliseconds: u32) -> Result<(), ServerError> {
     let sql = step.sql();
     if !step.is_covered_by(permit) {
         return Err(ServerError {
