@@ -166,6 +166,8 @@ impl Cycle {
                 .set_analysis_due(now + i64::from(config.analysis_interval) * 1_000_000);
         }
         self.slot.take(Request::Jobs);
+        // A job obeys the settings of this moment, not those of when the turn began.
+        worker_entry::reread_configuration();
         while !self.slot.asked(Request::Stop)
             && !config::current().off.contains(Module::Worker)
             && transaction::attempt(self.duties.work)

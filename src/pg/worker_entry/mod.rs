@@ -117,6 +117,9 @@ fn connect(database: u32) {
             );
         }
         pg_sys::pgstat_report_appname(c"indexpilot".as_ptr());
+        // A SIGHUP between the fork and the handler was ignored: read the files once.
+        pg_sys::ConfigReloadPending = 1;
+        reread_configuration();
     }
 }
 
@@ -213,8 +216,12 @@ pub extern "C-unwind" fn indexpilot_worker_main(argument: pg_sys::Datum) {
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn worker_leaves(_code: c_int, _argument: pg_sys::Datum) {
+unsafe extern "C-unwind" fn worker_leaves(code: c_int, _argument: pg_sys::Datum) {
     if let Some(slot) = own_slot() {
+        // It was terminated, perhaps in the middle of a job: the next one has to look.
+        if code != 0 {
+            slot.set_jobs_due(Some(1));
+        }
         slot.leave(process_id());
     }
     wake_launcher();

@@ -104,8 +104,11 @@ pub struct Judgement {
 /// number of statements. Looks are repeated as data come in; the margin of
 /// `max_regression` on top keeps repeated looks from adding up (see the simulations).
 const ALPHA: f64 = 0.002;
-/// One-sided error of "kept" and "net loss".
-const ALPHA_TOTAL: f64 = 0.01;
+/// One-sided error of "kept" by one look.
+const ALPHA_KEPT: f64 = 0.01;
+/// One-sided error of "net loss" by one look, and the loss that is not worth a revert.
+const ALPHA_LOSS: f64 = 0.0005;
+const LOSS: f64 = 0.02;
 
 /// Share of a statement's executions from which on a stratum is judged by itself.
 const LARGE_STRATUM: f64 = 0.10;
@@ -150,7 +153,7 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
     let confidence = 1.0 - ALPHA / (2.0 * looks.max(1) as f64);
     let mut effects = Vec::new();
     let mut worst: Option<(String, f64)> = None;
-    let (mut saved, mut spent, mut variance) = (0.0, 0.0, 0.0);
+    let (mut saved, mut spent, mut uncertain) = (0.0, 0.0, 0.0);
     for statement in &concerned {
         let limit = if statement.writes {
             rules.max_write_overhead
@@ -217,7 +220,8 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
                 let time = calls * mean;
                 spent += time;
                 saved += time * (1.0 - found.ratio);
-                variance += (time * found.ratio * found.error).powi(2);
+                // What disturbs one disturbs the others: errors add up, they do not cancel.
+                uncertain += time * found.ratio * found.error;
             } else {
                 effects.push((statement.statement, found));
             }
@@ -225,9 +229,10 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
     }
     let spent = spent.max(f64::MIN_POSITIVE);
     let gain = saved / spent;
-    let error = variance.sqrt() / spent;
-    let width = super::student::quantile(1.0 - ALPHA_TOTAL, 60.0) * error;
-    let bounds = (gain - width, gain + width);
+    let error = uncertain / spent;
+    let width = |alpha: f64| super::student::quantile(1.0 - alpha, 40.0) * error;
+    let bounds = (gain - width(ALPHA_KEPT), gain + width(ALPHA_KEPT));
+    let least_loss = -(gain + width(ALPHA_LOSS));
     let readers = evidence.iter().filter(|statement| !statement.writes);
     let (used_calls, all_calls) = readers.fold((0.0, 0.0), |(used, all), statement| {
         let calls = StatementEvidence::calls(&statement.after);
@@ -237,12 +242,12 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
     let changed = concerned.iter().any(|statement| !statement.writes);
     let verdict = if let Some((reason, _)) = worst {
         Verdict::Reverted { reason }
-    } else if !effects.is_empty() && bounds.1 < 0.0 {
+    } else if !effects.is_empty() && least_loss > LOSS {
         Verdict::Reverted {
             reason: format!(
                 "all statements together lose {:.1} % (at least {:.1} %)",
                 -gain * 100.0,
-                -bounds.1 * 100.0
+                least_loss * 100.0
             ),
         }
     } else if !rules.dropped && changed && bounds.0 > 0.0 {
