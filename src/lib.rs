@@ -43,11 +43,7 @@ pub extern "C-unwind" fn _PG_init() {
         analyze: || {},
         work: execution::work,
         next_job: execution::next_job,
-        tidy: || {
-            if let Err(e) = store::retention::prune(config::current().retention) {
-                error!("{e}");
-            }
-        },
+        tidy: || {},
     });
     pg::whatif::install();
     pg::ddl_notices::install();
