@@ -43,7 +43,11 @@ pub extern "C-unwind" fn _PG_init() {
         analyze: || {},
         work: execution::work,
         next_job: execution::next_job,
-        tidy: || {},
+        tidy: || {
+            if let Err(e) = store::retention::prune(config::current().retention) {
+                error!("{e}");
+            }
+        },
     });
     pg::whatif::install();
     pg::ddl_notices::install();
