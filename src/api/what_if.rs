@@ -4,11 +4,12 @@
 // pgrx reads the names of the columns from the return type, so it cannot be an alias.
 #![allow(clippy::type_complexity)]
 
-use crate::pg::whatif::{Failure, Planner, Sample, StatementSource};
+use crate::pg::whatif::{Failure, Planner, Sample, StatementSource, counters};
 use indexpilot_model::price::SizeEstimate;
 use indexpilot_model::{CandidateId, Oid, StatementId};
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One call prices one statement.
 const THE_STATEMENT: StatementId = StatementId(0);
@@ -52,6 +53,19 @@ fn what_if(
     }
 }
 
+fn source(query: &str, params: Option<Vec<Option<String>>>) -> StatementSource {
+    StatementSource::Text {
+        sql: query.to_owned(),
+        samples: params
+            .map(|values| Sample {
+                weight: 1.0,
+                values,
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
 struct Comparison {
     before: f64,
     after: f64,
@@ -68,19 +82,7 @@ fn compare(
     params: Option<Vec<Option<String>>>,
 ) -> Result<Comparison, Failure> {
     let mut planner = Planner::new();
-    planner.add_statement(
-        THE_STATEMENT,
-        StatementSource::Text {
-            sql: query.to_owned(),
-            samples: params
-                .map(|values| Sample {
-                    weight: 1.0,
-                    values,
-                })
-                .into_iter()
-                .collect(),
-        },
-    )?;
+    planner.add_statement(THE_STATEMENT, source(query, params))?;
     let mut with = Vec::with_capacity(definitions.len());
     let mut bytes = Vec::with_capacity(definitions.len());
     for definition in definitions {
@@ -161,4 +163,135 @@ fn index_size_estimate(
         }
         Err(failure) => failure.raise(),
     }
+}
+
+/// See `sql/functions/what_if.sql`.
+#[pg_extern(sql = false)]
+fn what_if_subsets(
+    query: &str,
+    indexes: Vec<Option<String>>,
+    max_size: i32,
+    params: Option<Vec<Option<String>>>,
+) -> TableIterator<
+    'static,
+    (
+        name!(subset, Vec<i32>),
+        name!(cost, f64),
+        name!(used, Vec<i32>),
+    ),
+> {
+    let definitions: Vec<String> = indexes.into_iter().flatten().collect();
+    match price_subsets(query, &definitions, max_size.max(0) as usize, params) {
+        Ok(rows) => TableIterator::new(rows),
+        Err(failure) => failure.raise(),
+    }
+}
+
+/// More subsets than anybody reads.
+const MOST_SUBSETS: usize = 100_000;
+
+type SubsetRow = (Vec<i32>, f64, Vec<i32>);
+
+fn price_subsets(
+    query: &str,
+    definitions: &[String],
+    max_size: usize,
+    params: Option<Vec<Option<String>>>,
+) -> Result<Vec<SubsetRow>, Failure> {
+    let mut planner = Planner::new();
+    planner.add_statement(THE_STATEMENT, source(query, params))?;
+    let mut ids = Vec::with_capacity(definitions.len());
+    for definition in definitions {
+        ids.push(planner.register_text(definition)?.0);
+    }
+    let mut rows = Vec::new();
+    let mut subset: Vec<usize> = Vec::new();
+    loop {
+        if rows.len() >= MOST_SUBSETS {
+            return Err(Failure::new(
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                format!("there are more than {MOST_SUBSETS} subsets to price"),
+            )
+            .hint("Give fewer indexes or a smaller max_size."));
+        }
+        let with: Vec<CandidateId> = subset.iter().map(|position| ids[*position]).collect();
+        let price = planner.evaluate(THE_STATEMENT, &with, &[], false)?.price;
+        let number = |position: usize| position as i32 + 1;
+        let used = ids
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| price.used.contains(id))
+            .map(|(position, _)| number(position))
+            .collect();
+        rows.push((
+            subset.iter().map(|position| number(*position)).collect(),
+            price.cost,
+            used,
+        ));
+        if !next_subset(&mut subset, ids.len(), max_size) {
+            return Ok(rows);
+        }
+    }
+}
+
+/// The next subset of `0..count` with at most `largest` members: by size, then by content.
+fn next_subset(subset: &mut Vec<usize>, count: usize, largest: usize) -> bool {
+    let size = subset.len();
+    for position in (0..size).rev() {
+        if subset[position] < count - (size - position) {
+            subset[position] += 1;
+            for later in position + 1..size {
+                subset[later] = subset[later - 1] + 1;
+            }
+            return true;
+        }
+    }
+    if size + 1 > largest.min(count) {
+        return false;
+    }
+    *subset = (0..=size).collect();
+    true
+}
+
+/// See `sql/functions/what_if.sql`.
+#[pg_extern(sql = false)]
+fn what_if_counters() -> TableIterator<
+    'static,
+    (
+        name!(requests, i64),
+        name!(cache_hits, i64),
+        name!(planner_calls, i64),
+        name!(retries, i64),
+        name!(not_plannable, i64),
+        name!(lock_timeout, i64),
+        name!(cancelled, i64),
+        name!(invalid_index, i64),
+        name!(insufficient_privilege, i64),
+        name!(other, i64),
+        name!(mean_cpu_us, Option<f64>),
+        name!(mean_planner_cpu_us, Option<f64>),
+        name!(whole_cluster, bool),
+    ),
+> {
+    let (all, whole_cluster) = counters();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as i64;
+    let timed = read(&all.timed);
+    let mean = |nanoseconds: &AtomicU64| {
+        (timed > 0).then(|| read(nanoseconds) as f64 / timed as f64 / 1000.0)
+    };
+    TableIterator::once((
+        read(&all.requests),
+        read(&all.cache_hits),
+        read(&all.planner_calls),
+        read(&all.retries),
+        read(&all.not_plannable),
+        read(&all.lock_timeout),
+        read(&all.cancelled),
+        read(&all.invalid_index),
+        read(&all.insufficient_privilege),
+        read(&all.other),
+        mean(&all.timed_ns),
+        mean(&all.timed_planner_ns),
+        whole_cluster,
+    ))
 }

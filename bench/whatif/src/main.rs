@@ -7,6 +7,7 @@
 mod accuracy;
 mod data;
 mod pairs;
+mod speed;
 
 use accuracy::{Answers, quantile};
 use indexpilot_tests::Cluster;
@@ -32,6 +33,9 @@ fn main() {
     println!("seed {seed}, TPC-H scale factor {scale}");
     if part != "speed" {
         report_accuracy(&mut session, seed);
+    }
+    if part != "accuracy" {
+        speed::report(&mut session);
     }
 }
 

@@ -22,6 +22,8 @@ mod raw {
             numparents: *mut *mut pg_sys::List,
         ) -> *mut pg_sys::List;
 
+        pub fn has_subclass(relation: pg_sys::Oid) -> bool;
+
         pub fn datumCopy(
             value: pg_sys::Datum,
             by_value: bool,
@@ -44,6 +46,15 @@ mod raw {
             method: std::ffi::c_char,
         ) -> pg_sys::Datum;
     }
+}
+
+/// catalog/pg_inherits.h: whether a relation may have inheritance children or partitions.
+///
+/// # Safety
+/// The relation is locked.
+pub unsafe fn has_children(relation: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { pg_guard_ffi_boundary(|| raw::has_subclass(relation)) }
 }
 
 /// utils/datum.h: a copy of a value, not null, in the current context.

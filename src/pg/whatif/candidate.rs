@@ -11,7 +11,7 @@ use super::statistics;
 use crate::pg::compat::planner as compat;
 use indexpilot_model::price::SizeEstimate;
 use pgrx::pg_sys;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// The index on one relation that has storage.
 pub(super) struct Part {
@@ -101,21 +101,39 @@ impl Candidate {
     }
 }
 
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        for part in &self.parts {
+            free_fake_oid(part.template.indexoid);
+        }
+    }
+}
+
 thread_local! {
     static NEXT_FAKE: Cell<u32> = const { Cell::new(u32::MAX) };
+    /// Handed back: looking up ever new OIDs would fill the catalog cache with their absence.
+    static FREE_FAKES: RefCell<Vec<pg_sys::Oid>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hands a fake OID back, when nothing shows it to the planner any more.
+pub(super) fn free_fake_oid(oid: pg_sys::Oid) {
+    FREE_FAKES.with_borrow_mut(|free| free.push(oid));
 }
 
 /// An OID that no relation has. It lives in plans that are never executed, and means nothing
 /// outside of them; it comes from the end of the range, which real OIDs reach last.
 pub(super) fn fake_oid() -> pg_sys::Oid {
     loop {
-        let number = NEXT_FAKE.get();
+        let freed = FREE_FAKES.with_borrow_mut(Vec::pop);
+        let number = freed.map_or_else(|| NEXT_FAKE.get(), |oid| oid.to_u32());
         // Going round at half the range leaves the lower half to real objects.
-        NEXT_FAKE.set(if number > u32::MAX / 2 {
-            number - 1
-        } else {
-            u32::MAX
-        });
+        if freed.is_none() {
+            NEXT_FAKE.set(if number > u32::MAX / 2 {
+                number - 1
+            } else {
+                u32::MAX
+            });
+        }
         let oid = pg_sys::Oid::from(number);
         // SAFETY: a catalog look-up.
         let taken = unsafe { !pg_sys::get_rel_name(oid).is_null() };

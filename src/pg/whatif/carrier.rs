@@ -5,7 +5,7 @@
 //! carrier is such an index for that purpose alone: it holds every expression for which there
 //! are statistics and never becomes a path, because its predicate is FALSE.
 
-use super::candidate::{Part, fake_oid};
+use super::candidate::{Part, fake_oid, free_fake_oid};
 use super::memory::Context;
 use super::scope::copy_for;
 use crate::pg::nodes::{items, length};
@@ -88,5 +88,11 @@ impl Carrier {
             );
             info
         }
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        free_fake_oid(self.oid);
     }
 }

@@ -80,6 +80,24 @@ pub(super) fn isolated<R>(
     }
 }
 
+/// Waits, unless somebody wants us to stop.
+pub(super) fn pause(milliseconds: u64) -> Result<(), Failure> {
+    isolated(&Identity::CALLER, || {
+        // SAFETY: the latch is this process's own.
+        unsafe {
+            pg_sys::WaitLatch(
+                pg_sys::MyLatch,
+                (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32,
+                milliseconds as std::ffi::c_long,
+                pg_sys::PG_WAIT_EXTENSION,
+            );
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+        }
+        pgrx::check_for_interrupts!();
+        Ok(())
+    })
+}
+
 /// Sets a setting until the subtransaction ends, unless it has that value already.
 ///
 /// # Safety

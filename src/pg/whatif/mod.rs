@@ -10,7 +10,9 @@
 //!   not by the executor.
 //! - A failure is a value. The session, its locks and its memory are as before.
 
+mod accounting;
 mod brin_cost;
+mod cache;
 mod candidate;
 mod carrier;
 mod definition;
@@ -28,17 +30,21 @@ mod statement;
 mod statistics;
 mod stored;
 mod stored_bytes;
+mod sum;
 mod watch;
 
+pub use accounting::counters;
 pub use failure::Failure;
 pub use statement::{Sample, StatementSource};
 pub use stored::{PLANNING_SETTINGS, StoredStatement};
 
 use crate::pg::compat::planner as compat;
 use crate::pg::{planwalk, querytree};
+use accounting::{Stopwatch, count, count_failure};
+use cache::{Cache, Key};
 use candidate::Candidate;
 use carrier::Carrier;
-use indexpilot_model::price::{InnerScan, PlanTraits, SizeEstimate};
+use indexpilot_model::price::SizeEstimate;
 use indexpilot_model::{
     CandidateId, IndexDefinition, Oid, Price, PriceError, QueryShape, StatementId, WhatIf,
 };
@@ -51,9 +57,11 @@ use scope::Scope;
 use statement::Statement;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use sum::{SampleCost, Sum};
 
 /// Puts the planner hooks in place. Once, from `_PG_init`.
 pub fn install() {
+    accounting::install();
     scope::install();
     explain::install();
 }
@@ -62,6 +70,10 @@ pub fn install() {
 pub fn planning() -> bool {
     scope::active()
 }
+
+/// Times that a lock is tried again, and the first pause, which doubles.
+const MOST_RETRIES: u32 = 3;
+const FIRST_PAUSE_MS: u64 = 50;
 
 /// One evaluation in full.
 #[derive(Clone, Debug)]
@@ -85,6 +97,7 @@ pub struct Planner {
     /// Statistics of expressions, by relation.
     carriers: HashMap<pg_sys::Oid, Carrier>,
     samples: Samples,
+    cache: Cache,
     scratch: Context,
     calls: u64,
 }
@@ -118,6 +131,7 @@ impl Planner {
             statements: HashMap::new(),
             carriers: HashMap::new(),
             samples: Samples::default(),
+            cache: Cache::default(),
             scratch: Context::new(c"indexpilot what-if"),
             calls: 0,
         }
@@ -132,10 +146,13 @@ impl Planner {
     ) -> Result<(), Failure> {
         let loaded = Statement::load(source, &self.scratch);
         self.scratch.reset();
-        let statement = loaded?;
-        let result = self.check_permissions(&statement);
+        let checked = loaded.and_then(|statement| {
+            self.check_permissions(&statement)?;
+            Ok(statement)
+        });
         self.scratch.reset();
-        result?;
+        let statement = counted(checked)?;
+        self.cache.forget(id);
         self.statements.insert(id, statement);
         Ok(())
     }
@@ -195,7 +212,7 @@ impl Planner {
         }
         let candidate = Candidate::new(text, &mut self.samples, &self.scratch);
         self.scratch.reset();
-        let candidate = candidate?;
+        let candidate = counted(candidate)?;
         let id = CandidateId(self.candidates.len() as u32);
         for part in &candidate.parts {
             self.by_fake.insert(part.template.indexoid.to_u32(), id);
@@ -213,6 +230,7 @@ impl Planner {
     }
 
     /// Plans a statement with the indexes `with` and without the real ones in `without`.
+    /// A lock that cannot be had is waited for a little longer each of three times.
     pub fn evaluate(
         &mut self,
         id: StatementId,
@@ -220,28 +238,92 @@ impl Planner {
         without: &[Oid],
         explain: bool,
     ) -> Result<Evaluation, Failure> {
-        let mut attempt = 0;
+        count(|all| &all.requests, 1);
+        let (mut stale, mut waits) = (0, 0);
         loop {
             let result = self.attempt(id, with, without, explain);
             self.scratch.reset();
             match result {
                 Ok(Some(evaluation)) => return Ok(evaluation),
                 // A relation changed since the statement was analysed.
-                Ok(None) if attempt < 3 => {
-                    attempt += 1;
+                Ok(None) if stale < 3 => {
+                    stale += 1;
                     let fresh = self.known(id)?.reload(&self.scratch);
                     self.scratch.reset();
                     self.statements.insert(id, fresh?);
                 }
                 Ok(None) => {
-                    return Err(Failure::new(
+                    let failure = Failure::new(
                         PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
                         "the relations of the statement keep changing",
-                    ));
+                    );
+                    count_failure(&failure.error);
+                    return Err(failure);
                 }
-                Err(failure) => return Err(failure),
+                Err(failure)
+                    if failure.error == PriceError::LockTimeout && waits < MOST_RETRIES =>
+                {
+                    count(|all| &all.retries, 1);
+                    isolate::pause(FIRST_PAUSE_MS << waits)?;
+                    waits += 1;
+                }
+                Err(failure) => {
+                    count_failure(&failure.error);
+                    return Err(failure);
+                }
             }
         }
+    }
+
+    /// The price, from the cache if it is there and nothing has changed.
+    fn cached(
+        &mut self,
+        id: StatementId,
+        with: &[CandidateId],
+        without: &[Oid],
+    ) -> Result<Price, Failure> {
+        let statement = self.known(id)?;
+        let mut relevant: Vec<CandidateId> = with
+            .iter()
+            .copied()
+            .filter(|id| {
+                self.candidates
+                    .get(id.0 as usize)
+                    // One that is not known fails in the evaluation.
+                    .is_none_or(|candidate| statement.may_use(candidate))
+            })
+            .collect();
+        relevant.sort_unstable();
+        relevant.dedup();
+        let mut hidden = without.to_vec();
+        hidden.sort_unstable();
+        let knowledge = self
+            .carriers
+            .values()
+            .filter(|carrier| statement.reads(carrier.relation))
+            .map(|carrier| carrier.statistics.len())
+            .sum();
+        let key = Key {
+            statement: id,
+            with: relevant,
+            without: hidden,
+            knowledge,
+        };
+        // SAFETY: reads a clock.
+        let now = unsafe { pg_sys::GetCurrentTimestamp() };
+        watch::refresh();
+        let statement = self.known(id)?.dependencies();
+        if let Some(price) = self.cache.get(&key, now, |epoch| {
+            statement.iter().all(|r| !watch::changed_since(*r, epoch))
+        }) {
+            count(|all| &all.requests, 1);
+            count(|all| &all.cache_hits, 1);
+            return Ok(price);
+        }
+        let epoch = watch::epoch();
+        let price = self.evaluate(id, &key.with, without, false)?.price;
+        self.cache.put(key, price.clone(), now, epoch);
+        Ok(price)
     }
 
     fn known(&self, id: StatementId) -> Result<&Statement, Failure> {
@@ -272,11 +354,16 @@ impl Planner {
             parts.extend(candidate.parts.iter().map(std::ptr::from_ref));
         }
         let statement = self.known(id)?;
-        let carriers: Vec<*const Carrier> =
-            self.carriers.values().map(std::ptr::from_ref).collect();
+        let carriers: Vec<*const Carrier> = self
+            .carriers
+            .values()
+            .filter(|carrier| statement.reads(carrier.relation))
+            .map(std::ptr::from_ref)
+            .collect();
         let names = || self.names(with);
         let by_fake = &self.by_fake;
         let mut calls = 0;
+        let watch = Stopwatch::start();
         let result = self.scratch.within(|| {
             isolated(&statement.identity, || {
                 if !statement.lock() {
@@ -298,8 +385,10 @@ impl Planner {
                         calls += 1;
                         // SAFETY: a copy of an analysed query, its relations locked.
                         unsafe {
-                            let copy = pg_sys::copyObjectImpl((*query).cast()).cast();
-                            let planned = scope::plan(copy, statement.text.as_ptr(), &scope);
+                            let planned = watch.planner(|| {
+                                let copy = pg_sys::copyObjectImpl((*query).cast()).cast();
+                                scope::plan(copy, statement.text.as_ptr(), &scope)
+                            });
                             sample.add(planwalk::read(planned), planwalk::fingerprint(planned));
                             if explain && position == 0 {
                                 plans.push(explain::json(
@@ -319,6 +408,8 @@ impl Planner {
                 }))
             })
         });
+        watch.stop();
+        count(|all| &all.planner_calls, calls);
         self.calls += calls;
         result
     }
@@ -366,6 +457,15 @@ impl Planner {
     }
 }
 
+/// Counts a failure to get as far as an evaluation.
+fn counted<T>(result: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(failure) = &result {
+        count(|all| &all.requests, 1);
+        count_failure(&failure.error);
+    }
+    result
+}
+
 /// The indexes to hide: a partitioned one with all its partitions. Within [`isolated`].
 fn hidden(without: &[Oid]) -> Result<Vec<pg_sys::Oid>, Failure> {
     let mut hidden = Vec::with_capacity(without.len());
@@ -393,95 +493,6 @@ fn hidden(without: &[Oid]) -> Result<Vec<pg_sys::Oid>, Failure> {
     Ok(hidden)
 }
 
-/// The plans of one sample (rules can make several queries of one statement).
-#[derive(Default)]
-struct SampleCost {
-    cost: f64,
-    rows: f64,
-    readings: Vec<planwalk::Reading>,
-    fingerprint: u64,
-}
-
-impl SampleCost {
-    fn add(&mut self, reading: planwalk::Reading, fingerprint: u64) {
-        self.cost += reading.cost;
-        self.rows += reading.rows;
-        // Several queries make one fingerprint; a single one keeps its own.
-        self.fingerprint = self.fingerprint.rotate_left(1) ^ fingerprint;
-        self.readings.push(reading);
-    }
-}
-
-/// The weighted mean over samples.
-#[derive(Default)]
-struct Sum {
-    weight: f64,
-    cost: f64,
-    rows: f64,
-    lowest: Option<f64>,
-    highest: f64,
-    used: Vec<CandidateId>,
-    used_existing: Vec<Oid>,
-    traits: PlanTraits,
-    fingerprint: Option<u64>,
-}
-
-impl Sum {
-    fn add(&mut self, weight: f64, sample: SampleCost, by_fake: &HashMap<Oid, CandidateId>) {
-        self.weight += weight;
-        self.cost += weight * sample.cost;
-        self.rows += weight * sample.rows;
-        self.lowest = Some(
-            self.lowest
-                .map_or(sample.cost, |lowest| lowest.min(sample.cost)),
-        );
-        self.highest = self.highest.max(sample.cost);
-        self.fingerprint.get_or_insert(sample.fingerprint);
-        for reading in sample.readings {
-            for index in reading.indexes() {
-                match by_fake.get(&index) {
-                    Some(candidate) => self.used.push(*candidate),
-                    None => self.used_existing.push(index),
-                }
-            }
-            let traits = &mut self.traits;
-            traits.limit |= reading.limit;
-            traits.semi_join |= reading.semi_join;
-            traits.subplan |= reading.subplan;
-            traits.parallel |= reading.parallel;
-            traits.sort |= reading.sort;
-            for scan in reading.nested {
-                let candidate = by_fake.get(&scan.index).copied();
-                traits.inner_scans.push(InnerScan {
-                    index: if candidate.is_some() { 0 } else { scan.index },
-                    candidate,
-                    loops: scan.loops,
-                    rows: scan.rows,
-                    correlation: None,
-                    index_only: scan.index_only,
-                });
-            }
-        }
-    }
-
-    fn price(mut self) -> Price {
-        self.used.sort_unstable();
-        self.used.dedup();
-        self.used_existing.sort_unstable();
-        self.used_existing.dedup();
-        let weight = if self.weight > 0.0 { self.weight } else { 1.0 };
-        Price {
-            cost: self.cost / weight,
-            spread: (self.lowest.unwrap_or(0.0), self.highest),
-            used: self.used,
-            used_existing: self.used_existing,
-            rows: self.rows / weight,
-            traits: self.traits,
-            fingerprint: self.fingerprint.unwrap_or(0),
-        }
-    }
-}
-
 impl WhatIf for Planner {
     fn register(
         &mut self,
@@ -497,8 +508,7 @@ impl WhatIf for Planner {
         with: &[CandidateId],
         without: &[Oid],
     ) -> Result<Price, PriceError> {
-        self.evaluate(statement, with, without, false)
-            .map(|evaluation| evaluation.price)
+        self.cached(statement, with, without)
             .map_err(PriceError::from)
     }
 

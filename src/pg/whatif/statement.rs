@@ -1,10 +1,12 @@
 //! Statements to price: where they come from, and their analysed form.
 
+use super::candidate::Candidate;
 use super::failure::Failure;
 use super::isolate::{Identity, isolated};
 use super::memory::Context;
 use super::stored::StoredStatement;
 use super::watch;
+use crate::pg::compat::planner as compat;
 use crate::pg::nodes::{items, length, tag};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -62,6 +64,8 @@ pub(super) struct Statement {
     pub queries: Vec<*mut pg_sys::Query>,
     /// All relations, with the locks that planning needs.
     relations: Vec<(pg_sys::Oid, pg_sys::LOCKMODE)>,
+    /// One of the relations has inheritance children or partitions.
+    has_children: bool,
     samples: Vec<(f64, Vec<Value>)>,
     /// [`watch::epoch`] when it was analysed.
     analysed: u64,
@@ -85,7 +89,7 @@ impl Statement {
             )
         })?;
         let analysed = watch::epoch();
-        let (queries, relations, samples) = scratch.within(|| {
+        let (queries, relations, has_children, samples) = scratch.within(|| {
             isolated(&identity, || {
                 // SAFETY: within a transaction; what is kept is copied to the context.
                 unsafe {
@@ -115,7 +119,10 @@ impl Statement {
                                 .cast::<pg_sys::Query>(),
                         );
                     }
-                    Ok((queries, relations, samples))
+                    let has_children = relations
+                        .iter()
+                        .any(|(relation, _)| compat::has_children(*relation));
+                    Ok((queries, relations, has_children, samples))
                 }
             })
         })?;
@@ -128,6 +135,7 @@ impl Statement {
             text,
             queries,
             relations,
+            has_children,
             samples,
             analysed,
             _context: context,
@@ -164,9 +172,24 @@ impl Statement {
             .unwrap_or_default()
     }
 
-    /// The relations that it reads or writes.
-    pub(super) fn relations(&self) -> impl Iterator<Item = pg_sys::Oid> + '_ {
-        self.relations.iter().map(|(relation, _)| *relation)
+    /// The relations that it names.
+    pub(super) fn dependencies(&self) -> Vec<pg_sys::Oid> {
+        self.relations
+            .iter()
+            .map(|(relation, _)| *relation)
+            .collect()
+    }
+
+    /// Whether it may read this relation: it names it, or names one with children, of which
+    /// this may be one.
+    pub(super) fn reads(&self, relation: pg_sys::Oid) -> bool {
+        self.has_children || self.relations.iter().any(|(named, _)| *named == relation)
+    }
+
+    /// Whether a plan of it could use this index.
+    pub(super) fn may_use(&self, candidate: &Candidate) -> bool {
+        self.reads(candidate.relation)
+            || candidate.parts.iter().any(|part| self.reads(part.relation))
     }
 
     /// Parameter lists to plan with, and their weights: one a sample, or the empty list, which

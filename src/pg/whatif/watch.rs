@@ -19,6 +19,12 @@ pub(super) fn epoch() -> u64 {
     EPOCH.get()
 }
 
+/// Reads the invalidations that others have sent.
+pub(super) fn refresh() {
+    // SAFETY: within a transaction; may rebuild cache entries, as any lock would.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
 /// Begins to watch a relation.
 pub(super) fn add(relation: pg_sys::Oid) {
     CHANGED.with_borrow_mut(|changed| {
@@ -41,6 +47,11 @@ fn register() {
         // SAFETY: registered once a process; the callback lives as long as the library.
         unsafe {
             pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), pg_sys::Datum::null());
+            pg_sys::CacheRegisterSyscacheCallback(
+                pg_sys::SysCacheIdentifier::STATRELATTINH as i32,
+                Some(statistics_changed),
+                pg_sys::Datum::null(),
+            );
         }
     }
 }
@@ -64,4 +75,15 @@ unsafe extern "C-unwind" fn relation_changed(_argument: pg_sys::Datum, relation:
             EVERYTHING.set(now);
         }
     });
+}
+
+/// Statistics come with a hash only, which does not tell whose: all of them count.
+unsafe extern "C-unwind" fn statistics_changed(
+    _argument: pg_sys::Datum,
+    _cache: std::ffi::c_int,
+    _hash: u32,
+) {
+    let now = EPOCH.get() + 1;
+    EPOCH.set(now);
+    EVERYTHING.set(now);
 }
