@@ -3,13 +3,13 @@ use crate::application::{Application, frequencies};
 use crate::comparison::{Contestant, compare, operations};
 use crate::pilot::{self, Pilot};
 use crate::results::{
-    AUTO, BASELINE, EXPERT, FORMAT, Learning, OBSERVED, PatternInfo, Results, Samples, TenantInfo,
-    Variant,
+    ADVISED, AUTO, BASELINE, EXPERT, FORMAT, Learning, OBSERVED, PatternInfo, Results, Samples,
+    TenantInfo, Variant,
 };
 use crate::server::{Contents, Server};
 use crate::session::ProtocolChoice;
 use crate::traffic::{self, Pace, Plan, time_bar};
-use crate::{catalog, seed};
+use crate::{catalog, export, seed};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
@@ -60,16 +60,19 @@ fn say(options: &Options, text: &str) {
 pub fn run(server: &Server, options: &Options) -> Result<Results> {
     let started = Instant::now();
     for v in &options.variants {
-        if ![OBSERVED, AUTO, EXPERT].contains(&v.as_str()) {
+        if ![OBSERVED, AUTO, ADVISED, EXPERT].contains(&v.as_str()) {
             bail!(
-                "unknown variant \"{v}\"\nHINT: Variants are {OBSERVED}, {AUTO} and {EXPERT}; {BASELINE} is always there."
+                "unknown variant \"{v}\"\nHINT: Variants are {OBSERVED}, {AUTO}, {ADVISED} and {EXPERT}; {BASELINE} is always there."
             );
         }
     }
     let mut admin = server.connect()?;
     let version = server.check_version(&mut admin)?;
     let mut notes = Vec::new();
-    let wants_pilot = options.variants.iter().any(|v| v == OBSERVED || v == AUTO);
+    let wants_pilot = options
+        .variants
+        .iter()
+        .any(|v| v == OBSERVED || v == AUTO || v == ADVISED);
     if wants_pilot {
         pilot::check(&mut admin)?;
     }
@@ -121,6 +124,28 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
     if options.variants.iter().any(|v| v == OBSERVED) {
         let mut pilot = Pilot::install(server, &options.clone_name(OBSERVED))?;
         pilot.observe_only()?;
+    }
+    let mut advice = None;
+    if options.variants.iter().any(|v| v == ADVISED) {
+        let mut pilot = Pilot::install(server, &options.clone_name(ADVISED))?;
+        let statements: Vec<(String, f64)> =
+            export::statements(application, options.contents.seed, 3)
+                .into_iter()
+                .flat_map(|s| {
+                    let weight = s.weight / s.examples.len() as f64;
+                    s.examples.into_iter().map(move |e| (e, weight))
+                })
+                .collect();
+        let a = pilot.advise(&statements)?;
+        say(
+            options,
+            &format!(
+                "Built the {} indexes that advise() proposed in {:.1} s.",
+                a.indexes.len(),
+                a.seconds
+            ),
+        );
+        advice = Some(a);
     }
     let mut learning = None;
     let mut auto = None;
@@ -318,6 +343,7 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
             .collect(),
         variants,
         learning,
+        advice,
         notes,
     };
     if options.drop {

@@ -2,7 +2,7 @@
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use indexpilot_sim::cli::{Cli, Command, Mode, Target};
-use indexpilot_sim::results::{AUTO, BASELINE, EXPERT, FORMAT, OBSERVED, Results};
+use indexpilot_sim::results::{ADVISED, AUTO, BASELINE, EXPERT, FORMAT, OBSERVED, Results};
 use indexpilot_sim::server::{Contents, Server};
 use indexpilot_sim::traffic::{self, Load, Pace, Plan, time_bar};
 use indexpilot_sim::{demo, export, pilot, report, seed, verify};
@@ -164,7 +164,7 @@ fn command(command: Command) -> Result<ExitCode> {
         Command::Drop { target } => {
             let server = Server::new(target.url.as_deref())?;
             let mut admin = server.connect()?;
-            for name in [BASELINE, OBSERVED, AUTO, EXPERT]
+            for name in [BASELINE, OBSERVED, AUTO, ADVISED, EXPERT]
                 .map(|v| format!("{}_{v}", target.database))
                 .iter()
                 .chain([&target.database])

@@ -1,5 +1,6 @@
 //! IndexPilot as a user sees it: its extension, its settings, its tables.
-use crate::results::{Field, Mutation, Recommendation, Setting};
+use crate::cpu::BackendClock;
+use crate::results::{Advice, Field, Mutation, Recommendation, Setting};
 use crate::server::{Server, identifier};
 use anyhow::{Context, Result, bail};
 use postgres::Client;
@@ -151,6 +152,46 @@ impl Pilot {
             });
         }
         Ok((done, notes))
+    }
+
+    /// Asks for the best indexes for statements with weights, and builds them.
+    pub fn advise(&mut self, statements: &[(String, f64)]) -> Result<Advice> {
+        let (queries, weights): (Vec<&str>, Vec<f64>) =
+            statements.iter().map(|(q, w)| (q.as_str(), *w)).unzip();
+        let mut clock = BackendClock::of(&mut self.client);
+        let started = Instant::now();
+        let rows = self
+            .client
+            .query(
+                "SELECT pg_catalog.to_jsonb(a)::text FROM indexpilot.advise($1, $2, max_indexes_per_table => 25, time_limit => 300) a",
+                &[&queries, &weights],
+            )
+            .map_err(|e| anyhow::anyhow!("{}", crate::server::source(&e)))
+            .context("asking for advice")?;
+        let mut advice = Advice {
+            seconds: started.elapsed().as_secs_f64(),
+            cpu: clock.as_mut().map(|c| c.lap() as f64 / 1e9),
+            statements: statements.len(),
+            indexes: Vec::new(),
+        };
+        for row in rows {
+            let row: Value = serde_json::from_str(row.get(0))?;
+            let definition = text(&row, &["definition"]);
+            self.client
+                .batch_execute(&definition)
+                .map_err(|e| anyhow::anyhow!("{}", crate::server::source(&e)))
+                .with_context(|| format!("building \"{definition}\""))?;
+            advice.indexes.push(Recommendation {
+                action: "create_index".into(),
+                table: text(&row, &["table_name"]),
+                definition,
+                status: "built".into(),
+                reason: text(&row, &["reason"]),
+                row,
+            });
+        }
+        self.client.batch_execute("VACUUM (ANALYZE)")?;
+        Ok(advice)
     }
 
     /// Lets it act.

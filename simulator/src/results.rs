@@ -16,6 +16,8 @@ pub const BASELINE: &str = "baseline";
 pub const OBSERVED: &str = "observed";
 /// Name of the variant that IndexPilot runs.
 pub const AUTO: &str = "auto";
+/// Name of the variant with the indexes that `advise()` proposes for the statements, built at once.
+pub const ADVISED: &str = "advised";
 /// Name of the variant with indexes made by hand.
 pub const EXPERT: &str = "expert";
 
@@ -58,6 +60,9 @@ pub struct Results {
     pub variants: Vec<Variant>,
     /// How the database got faster while IndexPilot worked.
     pub learning: Option<Learning>,
+    /// What `advise()` said, where it was asked.
+    #[serde(default)]
+    pub advice: Option<Advice>,
     /// Steps that could not be done, and why.
     pub notes: Vec<String>,
 }
@@ -152,6 +157,19 @@ pub struct IndexInfo {
     pub bytes: i64,
     /// Scans counted by the server.
     pub scans: i64,
+}
+
+/// The answer of `advise()` for the statements of the application.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Advice {
+    /// Wall time of the call, seconds.
+    pub seconds: f64,
+    /// CPU time of the backend during the call, seconds, where it can be read.
+    pub cpu: Option<f64>,
+    /// Statements that were handed over.
+    pub statements: usize,
+    /// The proposed indexes.
+    pub indexes: Vec<Recommendation>,
 }
 
 /// The time in which IndexPilot learned.

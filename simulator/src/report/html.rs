@@ -1,6 +1,6 @@
 //! The HTML page: everything inline, nothing fetched.
 use super::{bytes, outcome, percent, plot, significant, time};
-use crate::results::{AUTO, BASELINE, EXPERT, OBSERVED, Results, Variant};
+use crate::results::{ADVISED, AUTO, BASELINE, EXPERT, OBSERVED, Results, Variant};
 use crate::verify::Check;
 use anyhow::Result;
 use std::fmt::Write;
@@ -78,6 +78,7 @@ pub fn page(r: &Results, checks: &[Check]) -> Result<String> {
     throughput(&mut w, r)?;
     outcome::indexes(&mut w, r);
     outcome::not_indexed(&mut w, r);
+    outcome::advice(&mut w, r);
     outcome::costs(&mut w, r)?;
     outcome::tenants(&mut w, r)?;
     outcome::settings(&mut w, r);
@@ -142,6 +143,7 @@ fn legend(w: &mut String, r: &Results) {
             BASELINE => "primary keys only, the extension not created in this database",
             OBSERVED => "capture on, nothing is built",
             AUTO => "IndexPilot decides",
+            ADVISED => "indexes that advise() proposed, built at once",
             EXPERT => "indexes made by hand",
             _ => "",
         };
@@ -221,7 +223,7 @@ fn learning(w: &mut String, r: &Results) -> Result<()> {
 }
 
 fn compared(r: &Results) -> Vec<&Variant> {
-    [BASELINE, AUTO, EXPERT]
+    [BASELINE, AUTO, ADVISED, EXPERT]
         .iter()
         .filter_map(|n| r.variant(n))
         .collect()

@@ -62,6 +62,29 @@ pub(super) fn indexes(w: &mut String, r: &Results) {
     }
 }
 
+/// What `advise()` proposed.
+pub(super) fn advice(w: &mut String, r: &Results) {
+    let Some(a) = &r.advice else { return };
+    let _ = write!(
+        w,
+        "<h2>What advise() proposed</h2><p>{} indexes for {} statements in {:.1} s{}.</p><div class=wide>",
+        a.indexes.len(),
+        a.statements,
+        a.seconds,
+        a.cpu
+            .map(|c| format!(" ({c:.1} s of CPU time)"))
+            .unwrap_or_default()
+    );
+    table(
+        w,
+        &["definition", "why"],
+        a.indexes
+            .iter()
+            .map(|i| vec![code(&i.definition), escape(&i.reason)]),
+    );
+    w.push_str("</div>");
+}
+
 pub(super) fn not_indexed(w: &mut String, r: &Results) {
     let Some(l) = &r.learning else { return };
     w.push_str("<h2>What is not indexed, and why</h2>");

@@ -1,5 +1,5 @@
 //! Plots as SVG text, drawn by plotters.
-use crate::results::{AUTO, BASELINE, EXPERT, OBSERVED};
+use crate::results::{ADVISED, AUTO, BASELINE, EXPERT, OBSERVED};
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -9,6 +9,7 @@ pub fn colour(variant: &str) -> RGBColor {
     match variant {
         BASELINE => RGBColor(0x8a, 0x8f, 0x98),
         OBSERVED => RGBColor(0xb2, 0x7b, 0xd6),
+        ADVISED => RGBColor(0xe0, 0x9a, 0x1f),
         AUTO => RGBColor(0x0b, 0x69, 0xc7),
         EXPERT => RGBColor(0x2e, 0x9e, 0x5b),
         _ => RGBColor(0x20, 0x20, 0x20),

@@ -164,6 +164,7 @@ pub fn results() -> Results {
             }],
             fields: Vec::new(),
         }),
+        advice: None,
         notes: vec!["a note".into()],
     }
 }
