@@ -156,6 +156,17 @@ impl Pilot {
 
     /// Asks for the best indexes for statements with weights, and builds them.
     pub fn advise(&mut self, statements: &[(String, f64)]) -> Result<Advice> {
+        // The same limits as where it decides by itself; ALTER DATABASE would reach later sessions only.
+        for (name, value, _) in HASTE {
+            let there = self.client.query_opt(
+                "SELECT 1 FROM pg_catalog.pg_settings WHERE name = $1 AND context IN ('superuser', 'user')",
+                &[name],
+            )?;
+            if there.is_some() {
+                self.client
+                    .batch_execute(&format!("SET {name} = '{value}'"))?;
+            }
+        }
         let (queries, weights): (Vec<&str>, Vec<f64>) =
             statements.iter().map(|(q, w)| (q.as_str(), *w)).unzip();
         let mut clock = BackendClock::of(&mut self.client);
@@ -163,7 +174,7 @@ impl Pilot {
         let rows = self
             .client
             .query(
-                "SELECT pg_catalog.to_jsonb(a)::text FROM indexpilot.advise($1, $2, max_indexes_per_table => 25, time_limit => 300) a",
+                "SELECT pg_catalog.to_jsonb(a)::text FROM indexpilot.advise($1, $2, time_limit => 300) a",
                 &[&queries, &weights],
             )
             .map_err(|e| anyhow::anyhow!("{}", crate::server::source(&e)))
