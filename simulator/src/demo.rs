@@ -14,6 +14,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant};
 
+/// Operations a day that `advise()` is told of: a hundred a second. Weights are calls a day, which the gain of
+/// an index is set against what it costs to build.
+const OPERATIONS_A_DAY: f64 = 100.0 * 86_400.0;
+
 /// What to demonstrate.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -132,7 +136,7 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
             export::statements(application, options.contents.seed, 3)
                 .into_iter()
                 .flat_map(|s| {
-                    let weight = s.weight / s.examples.len() as f64;
+                    let weight = s.weight * OPERATIONS_A_DAY / s.examples.len() as f64;
                     s.examples.into_iter().map(move |e| (e, weight))
                 })
                 .collect();
