@@ -87,3 +87,8 @@ extension_sql_file!(
     name = "views_mutations",
     requires = ["tables_mutation_log"]
 );
+extension_sql_file!(
+    "../sql/functions/report.sql",
+    name = "functions_report",
+    requires = ["views_mutations"]
+);

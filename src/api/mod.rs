@@ -8,6 +8,7 @@ mod genome;
 mod health;
 mod jobs;
 mod lineage;
+mod report;
 mod what_if;
 
 /// Version of the loaded library.

@@ -1,0 +1,13 @@
+CREATE FUNCTION indexpilot.report(format text DEFAULT 'text') RETURNS text
+    LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'write_report_wrapper';
+COMMENT ON FUNCTION indexpilot.report(text) IS 'what was measured, changed and gained, as text, json or html (one self-contained file); every table names the query behind it';
+REVOKE ALL ON FUNCTION indexpilot.report(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION indexpilot.report(text) TO pg_read_all_stats;
+
+CREATE FUNCTION indexpilot.metrics() RETURNS text
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED
+    AS 'MODULE_PATHNAME', 'metrics_wrapper';
+COMMENT ON FUNCTION indexpilot.metrics() IS 'metrics of this database in Prometheus'' text format';
+REVOKE ALL ON FUNCTION indexpilot.metrics() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION indexpilot.metrics() TO pg_read_all_stats;

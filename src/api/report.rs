@@ -1,0 +1,30 @@
+//! SQL skins of report and metrics.
+
+use crate::store::report;
+use pgrx::prelude::*;
+use pgrx::spi::SpiError;
+
+/// The report as text, JSON or HTML.
+#[pg_extern(sql = false, name = "report")]
+fn write_report(format: &str) -> Result<String, SpiError> {
+    let writer: fn(&indexpilot_report::Report) -> String = match format {
+        "text" => indexpilot_report::Report::text,
+        "html" => indexpilot_report::Report::html,
+        "json" => |report| report.json().to_string(),
+        other => {
+            ereport!(
+                ERROR,
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("there is no report as \"{other}\""),
+                "A report is written as text, json or html."
+            );
+        }
+    };
+    Ok(writer(&report::report()?))
+}
+
+/// Metrics in Prometheus' text format.
+#[pg_extern(sql = false)]
+fn metrics() -> Result<String, SpiError> {
+    report::metrics()
+}
