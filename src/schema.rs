@@ -92,3 +92,10 @@ extension_sql_file!(
     name = "functions_report",
     requires = ["views_mutations"]
 );
+extension_sql_file!(
+    "../sql/views/expression.sql",
+    name = "views_expression",
+    requires = ["tables_statement", "tables_expression"]
+);
+// Stays the last of all: this database is looked after from the commit on.
+extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);
