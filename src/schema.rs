@@ -75,8 +75,6 @@ extension_sql_file!(
     name = "views_jobs",
     requires = ["tables_job"]
 );
-// Stays the last of all: this database is looked after from the commit on.
-extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);
 extension_sql_file!(
     "../sql/functions/advise.sql",
     name = "functions_advise",
