@@ -37,7 +37,7 @@ pub fn switch_off(module: Option<&str>, reason: &str) -> SpiResult<bool> {
         .set_hint("SELECT indexpilot.disable('migration to the new schema');")
         .report(PgLogLevel::ERROR);
     }
-    spi::lock_until_commit(setting::LOCK);
+    lock_settings()?;
     if !setting::add(part(module), reason)? {
         return Ok(false);
     }
@@ -55,7 +55,7 @@ pub fn switch_on(module: Option<&str>, reason: Option<&str>) -> SpiResult<bool> 
     process::refuse_if_read_only(c"indexpilot.enable()");
     let module = module.map(known);
     check_rights();
-    spi::lock_until_commit(setting::LOCK);
+    lock_settings()?;
     if !setting::remove(part(module))? {
         return Ok(false);
     }
@@ -123,6 +123,15 @@ fn record(kind: MutationKind, module: Option<Module>, reason: &str) -> SpiResult
     mutation_log::append(&record).map(drop)
 }
 
+/// Lets only one transaction at a time switch something in this database. The relation's lock
+/// comes first: a transaction that drops and creates the extension holds that one before it
+/// asks for ours, and whoever took them the other way round would deadlock with it.
+fn lock_settings() -> SpiResult<()> {
+    spi::with_latest_snapshot(setting::off)?;
+    spi::lock_until_commit(setting::LOCK);
+    Ok(())
+}
+
 /// Reads the table at the end of the transaction, so that what a savepoint took back does
 /// not count, and publishes when the commit is certain.
 fn apply_at_commit() {
@@ -132,8 +141,8 @@ fn apply_at_commit() {
     register_xact_callback(PgXactCallbackEvent::PreCommit, || {
         // Held until the commit is visible: of two transactions that switch different modules
         // the second then reads what the first wrote.
-        spi::lock_until_commit(setting::LOCK);
-        let off = spi::with_latest_snapshot(setting::off)
+        let off = lock_settings()
+            .and_then(|()| spi::with_latest_snapshot(setting::off))
             .unwrap_or_else(|e| error!("indexpilot.setting could not be read: {e}"));
         COMMITTING.set(Some(off));
     });
