@@ -40,11 +40,20 @@ pub extern "C-unwind" fn _PG_init() {
                 error!("{e}");
             }
         },
-        analyze: || {},
-        work: execution::work,
+        analyze: analysis::run::run_analysis,
+        work: || {
+            let worked = execution::work()?;
+            if worked {
+                pg::transaction::run(analysis::follow)?;
+            }
+            Ok(worked)
+        },
         next_job: execution::next_job,
         tidy: || {
-            if let Err(e) = store::retention::prune(config::current().retention) {
+            let days = config::current().retention;
+            if let Err(e) =
+                store::retention::prune(days).and_then(|_| store::recommendation::tidy(days))
+            {
                 error!("{e}");
             }
         },

@@ -95,5 +95,15 @@ extension_sql_file!(
     name = "views_expression",
     requires = ["tables_statement", "tables_expression"]
 );
+extension_sql_file!(
+    "../sql/tables/recommendation.sql",
+    name = "tables_recommendation",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
+    "../sql/functions/recommendations.sql",
+    name = "functions_recommendations",
+    requires = ["tables_recommendation"]
+);
 // Stays the last of all: this database is looked after from the commit on.
 extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);

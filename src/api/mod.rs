@@ -8,6 +8,7 @@ mod genome;
 mod health;
 mod jobs;
 mod lineage;
+mod recommendations;
 mod report;
 mod what_if;
 

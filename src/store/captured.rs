@@ -27,6 +27,10 @@ pub struct Captured {
     pub shape: QueryShape,
     /// What `Planner::add_statement` takes.
     pub stored: StoredStatement,
+    /// Parameters that the statement has itself; those behind stand for constants.
+    pub own_parameters: usize,
+    /// Start of the oldest bucket counted, microseconds since the Unix epoch.
+    pub oldest_bucket: i64,
     /// Executions.
     pub calls: f64,
     /// Rows returned or changed.
@@ -55,12 +59,14 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                 "SELECT s.id::text, s.identity, s.role_name, s.top_level, s.kind, s.query,
                      r.oid, o.shape::text, o.tree, o.search_path, o.settings::text,
                      o.parameter_types, o.samples::text,
-                     t.calls::double precision, t.rows::double precision, t.total_ms, t.cost
+                     t.calls::double precision, t.rows::double precision, t.total_ms, t.cost,
+                     o.own_parameters, (extract(epoch FROM t.oldest) * 1000000)::bigint
                  FROM indexpilot.statement AS s
                  JOIN indexpilot.statement_source AS o ON o.statement = s.id
                  JOIN pg_roles AS r ON r.oid = s.role_oid
                  JOIN LATERAL (SELECT sum(b.calls) AS calls, sum(b.rows) AS rows,
-                         sum(b.total_ms) AS total_ms, sum(b.cost) AS cost
+                         sum(b.total_ms) AS total_ms, sum(b.cost) AS cost,
+                         min(b.bucket) AS oldest
                      FROM indexpilot.statement_stats AS b
                      WHERE b.statement = s.id AND b.bucket >= to_timestamp($3) - interval '5 min') AS t
                      ON t.calls > 0
@@ -129,6 +135,8 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                             .collect(),
                     },
                     role,
+                    own_parameters: row.get::<i32>(18)?.unwrap_or(0).max(0) as usize,
+                    oldest_bucket: row.get::<i64>(19)?.unwrap_or(0),
                     calls: number(14)?,
                     rows: number(15)?,
                     total_ms: number(16)?,

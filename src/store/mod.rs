@@ -9,6 +9,7 @@ pub mod expression;
 pub mod genome;
 pub mod job;
 pub mod mutation_log;
+pub mod recommendation;
 pub mod report;
 pub mod retention;
 pub mod schema_change;

@@ -10,9 +10,11 @@
 //! - [`selection`]: chooses the set, exactly or with a proven gap, and gives the reason
 //!   for every index chosen or refused;
 //! - [`plan`]: makes the problem of candidates, and recommendations of its solution;
+//! - [`lifecycle`]: the states of a recommendation;
 //! - [`verification`]: judges what an action did from what was measured before and after.
 
 pub mod candidates;
+pub mod lifecycle;
 pub mod plan;
 pub mod pricing;
 pub mod selection;

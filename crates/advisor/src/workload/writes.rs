@@ -87,7 +87,7 @@ pub fn write_load(
         }
     }
     let activity = &relation.activity;
-    if believe_counters && activity.seconds > 60.0 {
+    if believe_counters && activity.seconds >= 86_400.0 {
         let daily = 86_400.0 / activity.seconds;
         load.inserts = load.inserts.max(activity.inserts * daily);
         load.updates = load.updates.max(activity.updates * daily);

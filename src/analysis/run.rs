@@ -1,0 +1,409 @@
+//! The automatic run, in the worker: captured statements in, recommendations out.
+//!
+//! The worker plans other people's statements as those people (the planner port sees to
+//! that). Each planner call has a transaction of its own, so that no snapshot and no lock is
+//! held while the solver thinks.
+
+use super::{configuration, session, setup};
+use crate::pg::catalog::ServerCatalog;
+use crate::pg::clock;
+use crate::pg::transaction::{self, ServerError};
+use crate::pg::whatif::{Planner, StatementSource};
+use crate::store::captured::{self, Captured};
+use crate::store::recommendation::{self, Run, Stored};
+use indexpilot_advisor::lifecycle::{State, ban_days};
+use indexpilot_advisor::pricing::Load;
+use indexpilot_advisor::selection::Pulse;
+use indexpilot_advisor::workload::Statement;
+use indexpilot_model::config::Stage;
+use indexpilot_model::price::{PriceError, SizeEstimate};
+use indexpilot_model::query::Comparand;
+use indexpilot_model::{
+    CandidateId, Catalog, Config, IndexDefinition, Intent, IntentKind, Oid, Price, QueryShape,
+    RelationInfo, StatementId, WhatIf,
+};
+use indexpilot_pipeline::{Analysis, analyse};
+use serde_json::json;
+
+/// How far back statements count, days.
+const WINDOW_DAYS: f64 = 7.0;
+/// Statements read, those with most time first; the rest is noise by then.
+const MOST_STATEMENTS: i64 = 5_000;
+/// Longest run, seconds: after that the best found so far is taken.
+const TIME_LIMIT: i64 = 120;
+/// Refusals kept of a run, those that would have saved most first.
+const REFUSALS_KEPT: usize = 500;
+/// The shortest span that is scaled up to a day, days (five minutes, the finest bucket).
+const SHORTEST_SPAN: f64 = 5.0 / 1_440.0;
+
+/// Both ports, each call in a transaction of its own.
+struct Ports {
+    planner: Planner,
+    catalog: ServerCatalog,
+}
+
+fn failed(error: &ServerError) -> PriceError {
+    if error.is("57014") {
+        PriceError::Cancelled
+    } else {
+        PriceError::Other(error.to_string())
+    }
+}
+
+struct PlannerPort<'a>(&'a mut Planner);
+
+impl WhatIf for PlannerPort<'_> {
+    fn register(
+        &mut self,
+        definition: &IndexDefinition,
+    ) -> Result<(CandidateId, SizeEstimate), PriceError> {
+        transaction::run(|| self.0.register(definition)).map_err(|e| failed(&e))?
+    }
+
+    fn price(
+        &mut self,
+        statement: StatementId,
+        with: &[CandidateId],
+        without: &[Oid],
+    ) -> Result<Price, PriceError> {
+        transaction::run(|| self.0.price(statement, with, without)).map_err(|e| failed(&e))?
+    }
+
+    fn planner_calls(&self) -> u64 {
+        self.0.planner_calls()
+    }
+}
+
+struct CatalogPort<'a>(&'a mut ServerCatalog);
+
+impl Catalog for CatalogPort<'_> {
+    fn relation(&mut self, oid: Oid) -> Option<RelationInfo> {
+        transaction::run(|| self.0.relation(oid)).ok().flatten()
+    }
+}
+
+/// Constants that are the same in every sample are part of the statement; capture keeps them
+/// as parameters behind the statement's own.
+fn with_constants(mut shape: QueryShape, captured: &Captured) -> QueryShape {
+    let samples = &captured.stored.samples;
+    for field in &mut shape.uses {
+        if let Comparand::Parameter(number) = field.comparand
+            && number as usize > captured.own_parameters
+            && let Some(first) = samples
+                .first()
+                .and_then(|s| s.values.get(number as usize - 1))
+            && samples
+                .iter()
+                .all(|s| s.values.get(number as usize - 1) == Some(first))
+        {
+            field.comparand = Comparand::Constant(first.clone());
+        }
+    }
+    shape
+}
+
+/// A statement that writes so many rows a call loads data.
+const BULK_ROWS: f64 = 1_000.0;
+
+fn statement(captured: &Captured, shapes: Vec<QueryShape>, span_days: f64) -> Statement {
+    let rows_per_call = captured.rows / captured.calls.max(1.0);
+    // A load seen in a short span says nothing of the next hour: it is not scaled up.
+    let bulk = captured.kind != "select" && rows_per_call >= BULK_ROWS;
+    let span_days = if bulk { WINDOW_DAYS } else { span_days };
+    let calls = captured.calls / span_days;
+    Statement {
+        id: captured.id,
+        label: session::label(&captured.text),
+        shapes: shapes
+            .into_iter()
+            .map(|shape| with_constants(shape, captured))
+            .collect(),
+        calls_per_day: calls,
+        rows_per_call,
+        load: Load::Measured {
+            ms_per_day: captured.total_ms / span_days,
+        },
+        // Where several different calls were sampled, what was the same in all is fixed.
+        constants_fixed: captured.stored.samples.len() >= 3,
+        max_regression: None,
+        tenants: Vec::new(),
+    }
+}
+
+/// Runs an analysis and leaves recommendations. In the worker, outside a transaction.
+///
+/// # Panics
+/// Raises the server's error where reading or writing our tables fails.
+pub fn run_analysis() {
+    let started = clock::now();
+    let config = configuration();
+    if config.create_index == Stage::Off && config.drop_index == Stage::Off {
+        return;
+    }
+    let since = started - (WINDOW_DAYS * 86_400e6) as i64;
+    let (captured, known) = match transaction::run(|| {
+        super::follow();
+        (
+            captured::captured(since, MOST_STATEMENTS),
+            recommendation::all(),
+        )
+    }) {
+        Ok((Ok(captured), Ok(known))) => (captured, known),
+        Ok((Err(error), _) | (_, Err(error))) => pgrx::error!("{error}"),
+        Err(error) => pgrx::error!("{error}"),
+    };
+    if captured.is_empty() {
+        return finish(
+            &config,
+            started,
+            &known,
+            0,
+            Err("no statement that can be planned again was seen yet".into()),
+        );
+    }
+    let outcome = analyse_captured(&config, &captured, &known, started);
+    finish(&config, started, &known, captured.len(), outcome);
+}
+
+fn analyse_captured(
+    config: &Config,
+    captured: &[Captured],
+    known: &[Stored],
+    started: i64,
+) -> Result<Analysis, String> {
+    let oldest = captured
+        .iter()
+        .map(|c| c.oldest_bucket)
+        .min()
+        .unwrap_or(started);
+    let span_days = ((started - oldest) as f64 / 86_400e6).clamp(SHORTEST_SPAN, WINDOW_DAYS);
+    let mut ports = Ports {
+        planner: Planner::new(),
+        catalog: ServerCatalog::default(),
+    };
+    let mut statements = Vec::new();
+    let mut left_out = Vec::new();
+    for captured in captured {
+        let source = StatementSource::Stored(captured.stored.clone());
+        let planner = &mut ports.planner;
+        let loaded = transaction::run(|| {
+            planner
+                .add_statement(captured.id, source)
+                .and_then(|()| planner.shapes(captured.id))
+        });
+        match loaded {
+            Ok(Ok(shapes)) => statements.push(statement(captured, shapes, span_days)),
+            Ok(Err(failure)) if failure.error == PriceError::Cancelled => failure.raise(),
+            Ok(Err(failure)) => left_out.push((session::label(&captured.text), failure.message)),
+            Err(error) => left_out.push((session::label(&captured.text), error.to_string())),
+        }
+    }
+    let mut setup = match transaction::run(|| setup(config)) {
+        Ok(setup) => setup,
+        Err(error) => return Err(error.to_string()),
+    };
+    setup.plan.previous = Some(
+        known
+            .iter()
+            .filter(|stored| stored.state.is_open())
+            .filter_map(definition_identity)
+            .collect(),
+    );
+    for stored in known {
+        let (Some(identity), Some(why)) = (definition_identity(stored), banned(stored)) else {
+            continue;
+        };
+        setup.plan.banned.insert(identity, why);
+    }
+    if config.create_index == Stage::Off {
+        setup.plan.rules.storage_budget = Some(0);
+    }
+    let deadline = started + TIME_LIMIT * 1_000_000;
+    let mut pulse = || {
+        pgrx::check_for_interrupts!();
+        if clock::now() > deadline {
+            Pulse::Deadline
+        } else {
+            Pulse::Continue
+        }
+    };
+    let mut analysis = analyse(
+        &mut PlannerPort(&mut ports.planner),
+        &mut CatalogPort(&mut ports.catalog),
+        &statements,
+        &setup,
+        &mut pulse,
+    )
+    .map_err(|error| error.to_string())?;
+    analysis.not_analysed.extend(
+        left_out
+            .into_iter()
+            .map(|(what, why)| indexpilot_pipeline::NotAnalysed { what, why }),
+    );
+    Ok(analysis)
+}
+
+fn definition_identity(stored: &Stored) -> Option<u64> {
+    match &stored.intent.kind {
+        IntentKind::CreateIndex { definition, .. } => Some(definition.identity()),
+        _ => None,
+    }
+}
+
+/// Why a definition must not be advised again now.
+fn banned(stored: &Stored) -> Option<String> {
+    match stored.state {
+        State::Dismissed => Some(format!(
+            "dismissed{}",
+            stored
+                .state_reason
+                .as_ref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default()
+        )),
+        State::Reverted | State::Failed => {
+            let days = ban_days(stored.reverts.max(1));
+            (stored.days_in_state < days).then(|| {
+                format!(
+                    "{} {:.0} days ago; not tried again before {days:.0} days have passed",
+                    stored.state.name(),
+                    stored.days_in_state
+                )
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Writes down what came out.
+fn finish(
+    config: &Config,
+    started: i64,
+    known: &[Stored],
+    statements: usize,
+    outcome: Result<Analysis, String>,
+) {
+    let result = transaction::run(|| -> pgrx::spi::SpiResult<()> {
+        let analysis = match &outcome {
+            Ok(analysis) => analysis,
+            Err(why) => {
+                return recommendation::save_run(&Run {
+                    started,
+                    statements,
+                    options: 0,
+                    planner_calls: 0,
+                    before: 0.0,
+                    after: 0.0,
+                    gap: 0.0,
+                    verified: false,
+                    empty_because: Some(why.clone()),
+                    refused: json!([]),
+                    not_analysed: Vec::new(),
+                });
+            }
+        };
+        let mut seen = Vec::new();
+        for found in &analysis.recommendations {
+            let stage = match found.kind {
+                IntentKind::DropIndex { .. } => config.drop_index,
+                _ => config.create_index,
+            };
+            if stage == Stage::Off {
+                continue;
+            }
+            seen.push(found.identity);
+            let mut intent = Intent {
+                kind: found.kind.clone(),
+                relation: found.relation.clone(),
+                reason: found.reason.clone(),
+                recommendation: None,
+                bytes: found.bytes,
+                saving_ms_per_day: found.saved_ms_per_day,
+                urgent: false,
+            };
+            let (id, state) = recommendation::save(found, &intent)?;
+            intent.recommendation = Some(id.to_string());
+            if stage == Stage::Auto && state == State::Proposed {
+                super::carry_out(id, State::Proposed, intent, None)?;
+            }
+        }
+        for stored in known {
+            if stored.state == State::Proposed && !seen.contains(&stored.identity) {
+                let replaced = analysis
+                    .recommendations
+                    .iter()
+                    .any(|r| r.relation.oid == stored.relation.to_u32());
+                let (to, why) = if replaced {
+                    (
+                        State::Superseded,
+                        "other advice for the table took its place",
+                    )
+                } else {
+                    (
+                        State::Expired,
+                        "no longer advised: it does not pay any more",
+                    )
+                };
+                recommendation::transition(stored.id, State::Proposed, to, Some(why))?;
+            }
+        }
+        recommendation::save_run(&Run {
+            started,
+            statements,
+            options: analysis.options,
+            planner_calls: analysis.planner_calls,
+            before: analysis.advice.solution.before,
+            after: analysis.advice.solution.after,
+            gap: analysis.advice.solution.gap,
+            verified: analysis.advice.verified,
+            empty_because: analysis.recommendations.is_empty().then(|| empty(analysis)),
+            refused: refused(analysis),
+            not_analysed: analysis
+                .not_analysed
+                .iter()
+                .map(|left| (left.what.clone(), left.why.clone()))
+                .collect(),
+        })
+    });
+    match result {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => pgrx::error!("{error}"),
+        Err(error) => pgrx::error!("{error}"),
+    }
+}
+
+fn empty(analysis: &Analysis) -> String {
+    let mut refusals: Vec<_> = analysis.refusals.iter().collect();
+    refusals.sort_by(|a, b| b.saved_ms_per_day.total_cmp(&a.saved_ms_per_day));
+    match refusals.first() {
+        Some(first) => format!(
+            "no change pays: {} indexes were thought of and refused, the most promising {}: {}",
+            refusals.len(),
+            first.definition.for_people(None),
+            first.reason
+        ),
+        None => format!(
+            "no statement seen could use another index ({} left out)",
+            analysis.not_analysed.len()
+        ),
+    }
+}
+
+fn refused(analysis: &Analysis) -> serde_json::Value {
+    let mut refusals: Vec<_> = analysis.refusals.iter().collect();
+    refusals.sort_by(|a, b| b.saved_ms_per_day.total_cmp(&a.saved_ms_per_day));
+    refusals.truncate(REFUSALS_KEPT);
+    refusals
+        .iter()
+        .map(|refusal| {
+            json!({
+                "definition": refusal.definition.for_people(None),
+                "reason": refusal.reason,
+                "rule": refusal.rule,
+                "saved_ms_per_day": refusal.saved_ms_per_day,
+                "statements": refusal.statements.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })
+        })
+        .collect::<Vec<_>>()
+        .into()
+}
