@@ -66,6 +66,11 @@ extension_sql_file!(
     requires = ["schema_guard"]
 );
 extension_sql_file!(
+    "../sql/tables/verification.sql",
+    name = "tables_verification",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
     "../sql/functions/jobs.sql",
     name = "functions_jobs",
     requires = ["tables_job"]
@@ -74,6 +79,11 @@ extension_sql_file!(
     "../sql/views/jobs.sql",
     name = "views_jobs",
     requires = ["tables_job"]
+);
+extension_sql_file!(
+    "../sql/views/verifications.sql",
+    name = "views_verifications",
+    requires = ["tables_verification", "tables_job"]
 );
 extension_sql_file!(
     "../sql/functions/advise.sql",

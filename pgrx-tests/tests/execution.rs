@@ -219,32 +219,36 @@ fn dropping_the_database_during_a_build_is_survived() {
     );
 }
 
-/// Every phase of a build, a rebuild and a drop, each with three ways to go.
-#[test]
-fn interrupted_at_any_point_nothing_is_left() {
-    for (action, points) in [
-        (
-            "create",
-            &[
-                "intent recorded",
-                "building",
-                "commenting",
-                "ddl done",
-                "recovering",
-            ][..],
-        ),
-        (
-            "reindex",
-            &["intent recorded", "rebuilding", "ddl done"][..],
-        ),
-        ("drop", &["intent recorded", "dropping", "ddl done"][..]),
-    ] {
-        for point in points {
-            for how in [Signal::SIGKILL, Signal::SIGTERM] {
-                interrupted(action, point, how);
-            }
+fn interrupted_at_all(action: &str, points: &[&str]) {
+    for point in points {
+        for how in [Signal::SIGKILL, Signal::SIGTERM] {
+            interrupted(action, point, how);
         }
     }
+}
+
+#[test]
+fn a_build_interrupted_at_any_point_leaves_nothing() {
+    interrupted_at_all(
+        "create",
+        &[
+            "intent recorded",
+            "building",
+            "commenting",
+            "ddl done",
+            "recovering",
+        ],
+    );
+}
+
+#[test]
+fn a_rebuild_interrupted_at_any_point_leaves_nothing() {
+    interrupted_at_all("reindex", &["intent recorded", "rebuilding", "ddl done"]);
+}
+
+#[test]
+fn a_drop_interrupted_at_any_point_leaves_nothing() {
+    interrupted_at_all("drop", &["intent recorded", "dropping", "ddl done"]);
 }
 
 fn interrupted(action: &str, point: &str, how: Signal) {
@@ -266,11 +270,15 @@ fn interrupted(action: &str, point: &str, how: Signal) {
         "reindex" => ground.reindex("contacts", "ip_contacts_email"),
         _ => ground.drop_index("contacts", &[(2, "email")], "ip_contacts_email"),
     };
-    ground.interrupt_at(first, how);
     if point == "recovering" {
-        ground.stop_at(point);
-        ground.interrupt_at(point, how);
+        ground.waits_at(first);
+        // Read by the next worker when it starts; this one has not been told.
+        ground
+            .session()
+            .run("ALTER SYSTEM SET indexpilot.stop_at = 'recovering'");
+        ground.interrupt_at(first, how);
     }
+    ground.interrupt_at(point, how);
     ground.stop_at("");
     ground.hurry(&job);
     ground.ends(&job, "succeeded");
@@ -280,4 +288,103 @@ fn interrupted(action: &str, point: &str, how: Signal) {
         .is_some();
     assert_eq!(exists, action != "drop", "{action} at {point} by {how}");
     ground.is_clean();
+}
+
+#[test]
+fn a_rollback_is_the_exact_inverse() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    let mutation = session.text(&format!(
+        "SELECT mutation FROM indexpilot.jobs WHERE id = '{job}'"
+    ));
+    assert_eq!(
+        session.text(&format!("SELECT indexpilot.rollback_preview('{mutation}')")),
+        "DROP INDEX CONCURRENTLY \"crm\".\"ip_contacts_email\" RESTRICT"
+    );
+    session.run(
+        "CREATE ROLE somebody LOGIN; GRANT EXECUTE ON FUNCTION indexpilot.rollback TO somebody",
+    );
+    let refused = ground
+        .cluster
+        .session_as("somebody", "postgres")
+        .error(&format!("SELECT indexpilot.rollback('{mutation}')"));
+    assert_eq!(refused.code, "42501", "{refused}");
+    let back = session.text(&format!("SELECT indexpilot.rollback('{mutation}')"));
+    ground.ends(&back, "succeeded");
+    assert_eq!(
+        session.value("SELECT to_regclass('crm.ip_contacts_email')"),
+        None
+    );
+    let mutation = session.text(&format!(
+        "SELECT mutation FROM indexpilot.jobs WHERE id = '{back}'"
+    ));
+    let again = session.text(&format!("SELECT indexpilot.rollback('{mutation}')"));
+    ground.ends(&again, "succeeded");
+    assert_eq!(
+        session.text("SELECT pg_get_indexdef('crm.ip_contacts_email'::regclass)"),
+        "CREATE INDEX ip_contacts_email ON crm.contacts USING btree (email)"
+    );
+    ground.is_clean();
+}
+
+/// History is put into the tables as capture would have: half a day of five-minute blocks
+/// before and two hours after, with another plan and `factor` times the latency.
+fn history(ground: &Ground, factor: f64, job: &str) {
+    ground.session().run(&format!(
+        "UPDATE indexpilot.verification SET before_until = now() - interval '2 hours',
+             after_from = now() - interval '2 hours'
+         WHERE mutation = (SELECT mutation FROM indexpilot.job WHERE id = '{job}');
+         INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, query_id,
+             role_name, role_oid, top_level, kind, query, relations, first_seen, last_seen,
+             errors, plannings, planning_ms)
+         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 'postgres', 10, true,
+             'select', 'q', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
+         FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database();
+         INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
+             square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
+             shared_written, temp_read, temp_written, wal_bytes, histogram)
+         SELECT s.id, now() - make_interval(mins => b * 5),
+             CASE WHEN b <= 23 THEN 2 ELSE 1 END, 100, 100, 100, 100, 1, 1, 100, 100, 0, 0, 0, 0,
+             0, 0, jsonb_build_object(
+                 (160 + CASE WHEN b <= 23 THEN (16 * ln({factor}) / ln(2))::int ELSE 0 END
+                  + b % 3)::text, 100)
+         FROM indexpilot.statement AS s, generate_series(1, 140) AS b
+         WHERE s.identity = 4711 AND b <> 24;
+         UPDATE indexpilot.verification SET next_look = now()"
+    ));
+}
+
+#[test]
+fn an_index_that_hurts_is_taken_back_and_one_that_helps_is_kept() {
+    for (factor, state) in [(3.0, "reverted"), (0.25, "kept")] {
+        let ground = Ground::new();
+        let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+        ground.ends(&job, "succeeded");
+        history(&ground, factor, &job);
+        ground.cluster.wait(
+            "SELECT state || ' ' || coalesce((gain BETWEEN 0.6 AND 0.8)::text, '')
+                 FROM indexpilot.verification",
+            if state == "kept" {
+                "kept true"
+            } else {
+                "reverted false"
+            },
+        );
+        let exists = "SELECT to_regclass('crm.ip_contacts_email') IS NOT NULL";
+        ground
+            .cluster
+            .wait(exists, if state == "kept" { "t" } else { "f" });
+        ground.cluster.wait(
+            "SELECT count(*) FROM indexpilot.mutation_log WHERE phase = 'verdict'",
+            "1",
+        );
+        if state == "reverted" {
+            // And not rebuilt.
+            let again = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+            ground.ends_or_waits(&again, "dwell:");
+        }
+        ground.is_clean();
+    }
 }

@@ -12,14 +12,18 @@ mod check;
 mod observe;
 mod record;
 mod recovery;
+mod rollback;
 mod settle;
+mod verify;
 
 pub use cancel::cancel;
+pub use rollback::{preview, rollback};
 
 use crate::pg::ddl::{self, Step};
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::worker_entry;
 use crate::store::job::{self, Job};
+use crate::store::verification;
 use indexpilot_guard::{Permit, Refusal, Retry, decide};
 use indexpilot_model::identifier::QualifiedName;
 use indexpilot_model::{Intent, IntentKind};
@@ -51,6 +55,7 @@ pub fn work() -> Result<bool, ServerError> {
         recovery::resume(&job)?;
         busy = true;
     }
+    busy |= verify::look()?;
     let Some(job) = in_transaction(job::next_due)? else {
         return Ok(busy);
     };
@@ -64,7 +69,11 @@ pub fn work() -> Result<bool, ServerError> {
 
 /// When the next job is due. In a transaction.
 pub fn next_job() -> Option<indexpilot_model::ports::Timestamp> {
-    job::next_moment().unwrap_or_else(|error| error!("{error}"))
+    let read = || -> SpiResult<_> {
+        let moments = [job::next_moment()?, verification::next_moment()?];
+        Ok(moments.into_iter().flatten().min())
+    };
+    read().unwrap_or_else(|error| error!("{error}"))
 }
 
 /// The safeguards said no: later, or for good.

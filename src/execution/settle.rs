@@ -1,14 +1,15 @@
 //! How a job ends: what the server's error means, what is left to clean, and when it is
 //! tried again.
 
-use super::{Done, in_transaction, record, recovery, stop_point};
+use super::{Done, in_transaction, record, recovery, stop_point, verify};
 use crate::pg::clock;
 use crate::pg::ddl;
 use crate::pg::transaction::ServerError;
 use crate::pg::worker_entry::board::CancelReason;
 use crate::store::job::{self, Job};
-use indexpilot_guard::backoff;
-use indexpilot_model::Outcome;
+use crate::store::verification;
+use indexpilot_guard::{Purpose, backoff};
+use indexpilot_model::{IntentKind, Outcome};
 use pgrx::spi::SpiResult;
 
 /// Seconds until a leftover that could not be dropped is tried again.
@@ -140,6 +141,23 @@ pub(super) fn succeeded(
     };
     record::outcome(job, &outcome, Some(done), recovered, reason)?;
     job::set_index(job.id, done.index)?;
+    let measured = matches!(
+        job.intent.kind,
+        IntentKind::CreateIndex { .. } | IntentKind::DropIndex { .. }
+    );
+    if measured
+        && matches!(job.purpose, Purpose::Advice | Purpose::Operator)
+        && let Some(mutation) = job.mutation
+    {
+        let amcheck = done
+            .evidence
+            .get("amcheck")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("unchecked: nothing was built");
+        let started = clock::now() - (milliseconds * 1_000.0) as i64;
+        let kind = verify::kind(&job.intent.kind);
+        verification::begin(mutation, &job.intent, &kind, done.index, amcheck, started)?;
+    }
     job::finish(job.id, "succeeded", "")
 }
 

@@ -4,7 +4,7 @@
 //! the worker does.
 
 use indexpilot_advisor::verification::{
-    Cell, Rules, Sample, StatementEvidence, cells, control, judge, latency::middle,
+    Cell, Rules, Sample, StatementEvidence, cells, control, judge,
 };
 use indexpilot_model::Verdict;
 use indexpilot_model::ids::StatementId;
@@ -32,18 +32,9 @@ impl Random {
     }
 }
 
-/// The bucket of a latency: the inverse of `middle`.
+/// The bucket of a latency.
 fn bucket(ms: f64) -> u32 {
-    let (mut low, mut high) = (0, 640);
-    while low < high {
-        let probe = (low + high) / 2;
-        if middle(probe) < ms {
-            low = probe + 1;
-        } else {
-            high = probe;
-        }
-    }
-    low
+    indexpilot_model::histogram::bucket((ms * 1e6) as u64) as u32
 }
 
 const BEFORE: i64 = 36;

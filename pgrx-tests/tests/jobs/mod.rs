@@ -212,6 +212,27 @@ impl Ground {
         self.cluster.reload();
     }
 
+    pub fn waits_at(&self, point: &str) {
+        self.hurry_all();
+        self.wait(
+            &format!(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE backend_type = 'indexpilot worker' AND query = 'stop point: {point}'"
+            ),
+            "1",
+        );
+    }
+
+    /// A job waits for a reason that begins so.
+    pub fn ends_or_waits(&self, job: &str, words: &str) {
+        self.wait(
+            &format!(
+                "SELECT state || (reason LIKE '%{words}%')::text FROM indexpilot.job WHERE id = '{job}'"
+            ),
+            "waitingtrue",
+        );
+    }
+
     /// Sends a signal to the worker once it stands at a stop point.
     pub fn interrupt_at(&self, point: &str, how: Signal) {
         let at = format!(

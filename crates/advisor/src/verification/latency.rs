@@ -2,26 +2,17 @@
 //! judged by: the mean of the logarithm (the typical execution) and the logarithm of the
 //! mean (the tail). Outliers are winsorised in both.
 
+use indexpilot_model::histogram;
 use std::collections::BTreeMap;
 
-/// Steps in a power of two, and the smallest value, of capture's histogram
-/// (`statement_stats.histogram`).
-const STEPS: u32 = 16;
-const SMALLEST_MS: f64 = 0.001_024;
 /// Share at each end that is pulled in to the quantile there, over all executions of the
 /// stratum before and after: one freak among the few of a block would otherwise move it.
 const WINSORISED: f64 = 0.01;
 
-/// Middle of a histogram bucket, milliseconds. Bucket numbers are log-linear: sixteen equal
-/// steps within each power of two; the buckets 0 to 15 are the first sixteen linear steps
-/// below the smallest power.
+/// Middle of a bucket of capture's histogram, milliseconds.
 pub fn middle(bucket: u32) -> f64 {
-    if bucket < STEPS {
-        return SMALLEST_MS * (f64::from(bucket) + 0.5) / f64::from(STEPS);
-    }
-    let power = bucket / STEPS - 1;
-    let step = bucket % STEPS;
-    SMALLEST_MS * 2_f64.powi(power as i32) * (1.0 + (f64::from(step) + 0.5) / f64::from(STEPS))
+    let (low, high) = histogram::bounds(bucket as usize);
+    (low as f64 + high as f64) / 2_000_000.0
 }
 
 /// The executions of one statement in one block of time, one tenant, one plan.
@@ -122,7 +113,7 @@ mod tests {
 
     #[test]
     fn buckets_grow_and_outliers_count_little() {
-        assert!((1..600).all(|bucket| middle(bucket) > middle(bucket - 1)));
+        assert!((1..480).all(|bucket| middle(bucket) > middle(bucket - 1)));
         let sample = |histogram: &[(u32, u64)]| Sample {
             block: 0,
             stratum: 0,

@@ -1,0 +1,173 @@
+//! Looking at what actions did: verdicts, and taking back what hurt.
+
+use super::{in_transaction, record};
+use crate::config;
+use crate::pg::transaction::ServerError;
+use crate::store::job::{self, NewJob};
+use crate::store::mutation_log;
+use crate::store::verification::{self, Figures, Measured, Open};
+use indexpilot_advisor::verification::{Cell, Rules, StatementEvidence, cells, control, judge};
+use indexpilot_guard::Purpose;
+use indexpilot_model::mutation::{Cause, Inverse, MutationKind, MutationPhase, MutationRecord};
+use indexpilot_model::{Intent, IntentKind, Verdict};
+use pgrx::spi::SpiResult;
+
+/// Seconds between two looks: blocks of five minutes bring nothing new more often.
+const LOOK_EVERY: f64 = 60.0;
+/// Share of the statements' time from which on one is important.
+const IMPORTANT: f64 = 0.01;
+
+/// Kind of an action for the correction of predictions.
+pub(super) fn kind(intent: &IntentKind) -> String {
+    match intent {
+        IntentKind::CreateIndex { definition, .. } => {
+            let partial = if definition.predicate.is_some() {
+                " partial"
+            } else {
+                ""
+            };
+            format!("create {}{partial}", definition.method.name())
+        }
+        IntentKind::DropIndex { .. } => "drop".into(),
+        IntentKind::Reindex { .. } => "reindex".into(),
+        IntentKind::Analyze => "analyze".into(),
+    }
+}
+
+/// Judges what is due. True when there was something.
+pub(super) fn look() -> Result<bool, ServerError> {
+    let due = in_transaction(verification::due)?;
+    for open in &due {
+        in_transaction(|| look_at(open))?;
+    }
+    Ok(!due.is_empty())
+}
+
+fn evidence(measured: &[Measured]) -> Vec<StatementEvidence> {
+    let all: f64 = measured.iter().map(|statement| statement.time).sum();
+    measured
+        .iter()
+        .map(|statement| {
+            let (before, after) = cells(&statement.before, &statement.after);
+            StatementEvidence {
+                statement: statement.statement,
+                writes: statement.writes,
+                important: statement.time >= IMPORTANT * all,
+                before,
+                after,
+                plans_with_index: std::collections::BTreeSet::new(),
+            }
+        })
+        .collect()
+}
+
+fn look_at(open: &Open) -> SpiResult<()> {
+    if open.amcheck.starts_with("failed") {
+        let verdict = Verdict::Reverted {
+            reason: format!("amcheck {}", open.amcheck),
+        };
+        return conclude(open, &verdict, None);
+    }
+    let relation = open.intent.relation.qualified();
+    let statements = evidence(&verification::measured(open.mutation, &relation, true)?);
+    let (old, new): (Vec<Vec<Cell>>, Vec<Vec<Cell>>) =
+        evidence(&verification::measured(open.mutation, &relation, false)?)
+            .into_iter()
+            .map(|statement| (statement.before, statement.after))
+            .unzip();
+    let config = config::current();
+    let rules = Rules {
+        max_regression: config.max_regression,
+        max_write_overhead: config.max_write_overhead,
+        last: open.expired,
+        dropped: matches!(open.intent.kind, IntentKind::DropIndex { .. }),
+        ..Rules::default()
+    };
+    let judgement = judge(&statements, &control(&old, &new), &rules);
+    let figures = (!judgement.effects.is_empty()).then(|| {
+        // What the executions since would have taken before, less what they took.
+        let would: f64 = statements
+            .iter()
+            .map(|statement| {
+                let calls: f64 = statement.after.iter().map(|cell| cell.calls).sum();
+                let (time, number) = statement.before.iter().fold((0.0, 0.0), |(t, n), cell| {
+                    (t + cell.calls * cell.mean, n + cell.calls)
+                });
+                calls * time / f64::max(number, 1.0)
+            })
+            .sum();
+        Figures {
+            ms_per_day: judgement.gain * would / open.days.max(1.0 / 1_440.0),
+            gain: judgement.gain,
+            bounds: judgement.bounds,
+            used: judgement.used,
+        }
+    });
+    match &judgement.verdict {
+        Verdict::Inconclusive { reason } if !open.expired => {
+            verification::looked(open.mutation, "measuring", reason, figures, LOOK_EVERY)
+        }
+        verdict => conclude(open, verdict, figures),
+    }
+}
+
+/// Writes a verdict and, where it is to revert, queues the inverse.
+fn conclude(open: &Open, verdict: &Verdict, figures: Option<Figures>) -> SpiResult<()> {
+    let (state, reason) = match verdict {
+        Verdict::Kept { gain, lower } => (
+            "kept",
+            format!(
+                "saves {:.1} % (at least {:.1} %)",
+                gain * 100.0,
+                lower * 100.0
+            ),
+        ),
+        Verdict::Reverted { reason } => ("reverted", reason.clone()),
+        Verdict::Inconclusive { reason } => ("expired", reason.clone()),
+    };
+    let kind = &open.intent.kind;
+    let mut entry = MutationRecord::new(
+        MutationKind::from(kind),
+        MutationPhase::Verdict,
+        Cause::Schedule,
+        reason.clone(),
+    )
+    .on(open.intent.relation.clone())
+    .after(open.mutation.to_string());
+    entry.recommendation.clone_from(&open.intent.recommendation);
+    let mut evidence = serde_json::to_value(verdict).unwrap_or_default();
+    if let (Some(object), Some(figures)) = (evidence.as_object_mut(), figures) {
+        object.insert("measured_ms_per_day".into(), figures.ms_per_day.into());
+        object.insert(
+            "predicted_ms_per_day".into(),
+            open.intent.saving_ms_per_day.into(),
+        );
+        object.insert("gain".into(), figures.gain.into());
+        object.insert("gain_lower".into(), figures.bounds.0.into());
+        object.insert("gain_upper".into(), figures.bounds.1.into());
+    }
+    entry.evidence = evidence;
+    mutation_log::append(&entry)?;
+    verification::looked(open.mutation, state, &reason, figures, 0.0)?;
+    if state == "reverted"
+        && let Some(Inverse::Index(inverse)) =
+            record::inverse(kind, &open.intent.relation.schema, open.index)
+    {
+        let intent = Intent {
+            kind: *inverse,
+            relation: open.intent.relation.clone(),
+            reason: format!("taken back: {reason}"),
+            recommendation: None,
+            bytes: 0,
+            saving_ms_per_day: 0.0,
+            urgent: true,
+        };
+        job::enqueue(&NewJob {
+            intent: &intent,
+            purpose: Purpose::Revert,
+            requested_by: "indexpilot",
+            parent: Some(open.mutation.to_string()),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! Actions that are or were measured (`indexpilot.verification`), and the measurements.
+
+use crate::pg::spi;
+use indexpilot_advisor::verification::{Outcome, Sample};
+use indexpilot_model::Intent;
+use indexpilot_model::ids::StatementId;
+use pgrx::datum::Uuid;
+use pgrx::prelude::*;
+use pgrx::spi::SpiResult;
+
+/// An action under measurement.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Its intent in the log.
+    pub mutation: Uuid,
+    /// What was done.
+    pub intent: Intent,
+    /// The index.
+    pub index: u32,
+    /// What amcheck said.
+    pub amcheck: String,
+    /// Waiting ends now.
+    pub expired: bool,
+    /// Days since it was done.
+    pub days: f64,
+}
+
+/// One statement's measurements.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The statement.
+    pub statement: StatementId,
+    /// It writes.
+    pub writes: bool,
+    /// Its total time before, milliseconds.
+    pub time: f64,
+    /// Before the action.
+    pub before: Vec<Sample>,
+    /// After it.
+    pub after: Vec<Sample>,
+}
+
+/// Hours before the action that count as before.
+const BEFORE_HOURS: i32 = 24;
+/// Hours after which an action without enough evidence expires.
+const EXPIRES_HOURS: i32 = 72;
+
+/// Puts an action under measurement; it was begun at `started` (microseconds since the epoch).
+///
+/// # Errors
+/// What SPI reports.
+pub fn begin(
+    mutation: Uuid,
+    intent: &Intent,
+    kind: &str,
+    index: u32,
+    amcheck: &str,
+    started: i64,
+) -> SpiResult<()> {
+    let text = serde_json::to_string(intent).unwrap_or_else(|e| error!("{e}"));
+    spi::as_extension_owner(|| {
+        Spi::run_with_args(
+            "INSERT INTO indexpilot.verification (mutation, system_identifier, database_oid,
+                 recommendation, kind, intent, index_oid, before_until, after_from, next_look,
+                 expires_at, state, reason, looks, amcheck, predicted_ms_per_day)
+             VALUES ($1, $2, $3, $4::uuid, $5, $6::jsonb, $7, to_timestamp($8 / 1000000.0),
+                 clock_timestamp(), clock_timestamp(),
+                 clock_timestamp() + make_interval(hours => $9), 'measuring',
+                 'nothing measured yet', 0, $10, $11)
+             ON CONFLICT (mutation) DO NOTHING",
+            &[
+                mutation.into(),
+                spi::system_identifier().into(),
+                spi::database().into(),
+                intent.recommendation.as_deref().into(),
+                kind.into(),
+                text.into(),
+                pg_sys::Oid::from(index).into(),
+                started.into(),
+                EXPIRES_HOURS.into(),
+                amcheck.into(),
+                intent.saving_ms_per_day.into(),
+            ],
+        )
+    })
+}
+
+/// Actions that are due to be judged.
+///
+/// # Errors
+/// What SPI reports.
+pub fn due() -> SpiResult<Vec<Open>> {
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT v.mutation, v.intent::text, v.index_oid, v.amcheck,
+                     v.expires_at <= clock_timestamp(),
+                     (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8
+                 FROM indexpilot.verification AS v
+                 WHERE v.system_identifier = $1 AND v.database_oid = $2
+                   AND v.state = 'measuring' AND v.next_look <= clock_timestamp()",
+                None,
+                &[spi::system_identifier().into(), spi::database().into()],
+            )?;
+            let mut open = Vec::with_capacity(rows.len());
+            for row in rows {
+                let text = row.get::<String>(2)?.unwrap_or_default();
+                if let (Some(mutation), Ok(intent)) =
+                    (row.get::<Uuid>(1)?, serde_json::from_str(&text))
+                {
+                    open.push(Open {
+                        mutation,
+                        intent,
+                        index: row.get::<pg_sys::Oid>(3)?.map_or(0, |oid| oid.to_u32()),
+                        amcheck: row.get(4)?.unwrap_or_default(),
+                        expired: row.get::<bool>(5)?.unwrap_or(false),
+                        days: row.get::<f64>(6)?.unwrap_or(0.0),
+                    });
+                }
+            }
+            Ok(open)
+        })
+    })
+}
+
+/// Measurements before and after an action: of the statements that use `relation` (qualified
+/// and quoted), or of the busiest ones that do not, for the control.
+///
+/// # Errors
+/// What SPI reports.
+pub fn measured(mutation: Uuid, relation: &str, using: bool) -> SpiResult<Vec<Measured>> {
+    let limit = if using { 50 } else { 20 };
+    let condition = if using { "" } else { "NOT" };
+    let sql = format!(
+        "WITH chosen AS (
+             SELECT s.id, s.identity, s.kind, sum(t.total_ms) AS time
+             FROM indexpilot.verification AS v
+             JOIN indexpilot.statement AS s ON s.system_identifier = v.system_identifier
+                 AND s.database_oid = v.database_oid
+             JOIN indexpilot.statement_stats AS t ON t.statement = s.id
+                 AND t.bucket >= v.before_until - make_interval(hours => $3)
+             WHERE v.mutation = $1 AND s.kind <> 'utility'
+               AND {condition} $2 = ANY (s.relations)
+             GROUP BY s.id, s.identity, s.kind ORDER BY time DESC LIMIT {limit})
+         SELECT c.id, c.identity, c.kind, c.time,
+             (EXTRACT(epoch FROM t.bucket) / 300)::bigint, t.plan, t.histogram::text,
+             (t.shared_hit + t.shared_read)::float8 / greatest(t.calls, 1),
+             t.bucket >= v.after_from
+         FROM chosen AS c
+         JOIN indexpilot.verification AS v ON v.mutation = $1
+         JOIN indexpilot.statement_stats AS t ON t.statement = c.id
+         WHERE t.calls > 0
+           AND (t.bucket >= v.after_from
+                OR t.bucket + interval '5 minutes' <= v.before_until
+                   AND t.bucket >= v.before_until - make_interval(hours => $3))
+         ORDER BY c.id, t.bucket"
+    );
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                sql.as_str(),
+                None,
+                &[mutation.into(), relation.into(), BEFORE_HOURS.into()],
+            )?;
+            let mut list: Vec<(Uuid, Measured)> = Vec::new();
+            for row in rows {
+                let Some(id) = row.get::<Uuid>(1)? else {
+                    continue;
+                };
+                if list.last().is_none_or(|(last, _)| *last != id) {
+                    list.push((
+                        id,
+                        Measured {
+                            statement: StatementId(row.get::<i64>(2)?.unwrap_or(0) as u64),
+                            writes: row.get::<String>(3)?.as_deref() != Some("select"),
+                            time: row.get::<f64>(4)?.unwrap_or(0.0),
+                            before: Vec::new(),
+                            after: Vec::new(),
+                        },
+                    ));
+                }
+                let text = row.get::<String>(7)?.unwrap_or_default();
+                let histogram = serde_json::from_str::<serde_json::Map<String, _>>(&text)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|(bucket, count)| {
+                        let count: serde_json::Value = count;
+                        let count = count
+                            .as_u64()
+                            .or_else(|| count.as_str().and_then(|text| text.parse().ok()))?;
+                        Some((bucket.parse::<u32>().ok()?, count))
+                    })
+                    .collect();
+                let sample = Sample {
+                    block: row.get::<i64>(5)?.unwrap_or(0),
+                    stratum: 0,
+                    plan: row.get::<i64>(6)?.unwrap_or(0) as u64,
+                    histogram,
+                    buffers: row.get::<f64>(8)?.unwrap_or(0.0),
+                };
+                if let Some((_, measured)) = list.last_mut() {
+                    if row.get::<bool>(9)? == Some(true) {
+                        measured.after.push(sample);
+                    } else {
+                        measured.before.push(sample);
+                    }
+                }
+            }
+            Ok(list.into_iter().map(|(_, measured)| measured).collect())
+        })
+    })
+}
+
+/// The numbers of a look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Saved milliseconds a day.
+    pub ms_per_day: f64,
+    /// Saved share.
+    pub gain: f64,
+    /// Its bounds.
+    pub bounds: (f64, f64),
+    /// Share of executions with a plan known to use the index.
+    pub used: f64,
+}
+
+/// Writes what a look found; the next one comes after `seconds`.
+///
+/// # Errors
+/// What SPI reports.
+pub fn looked(
+    mutation: Uuid,
+    state: &str,
+    reason: &str,
+    figures: Option<Figures>,
+    seconds: f64,
+) -> SpiResult<()> {
+    spi::as_extension_owner(|| {
+        Spi::run_with_args(
+            "UPDATE indexpilot.verification AS v
+             SET state = $2, reason = $3, looks = v.looks + 1,
+                 next_look = clock_timestamp() + make_interval(secs => $4),
+                 measured_ms_per_day = coalesce($5, v.measured_ms_per_day),
+                 gain = coalesce($6, v.gain), gain_lower = coalesce($7, v.gain_lower),
+                 gain_upper = coalesce($8, v.gain_upper), used = coalesce($9, v.used)
+             WHERE v.mutation = $1",
+            &[
+                mutation.into(),
+                state.into(),
+                reason.into(),
+                seconds.into(),
+                figures.map(|f| f.ms_per_day).into(),
+                figures.map(|f| f.gain).into(),
+                figures.map(|f| f.bounds.0).into(),
+                figures.map(|f| f.bounds.1).into(),
+                figures.map(|f| f.used).into(),
+            ],
+        )
+    })
+}
+
+/// When the next action is due to be judged (microseconds since the epoch).
+///
+/// # Errors
+/// What SPI reports.
+pub fn next_moment() -> SpiResult<Option<i64>> {
+    spi::as_extension_owner(|| {
+        Spi::get_one_with_args::<i64>(
+            "SELECT (EXTRACT(epoch FROM min(v.next_look)) * 1000000)::bigint
+             FROM indexpilot.verification AS v
+             WHERE v.system_identifier = $1 AND v.database_oid = $2 AND v.state = 'measuring'",
+            &[spi::system_identifier().into(), spi::database().into()],
+        )
+    })
+}
+
+/// Predicted and measured savings of past actions, for `indexpilot_advisor::verification::gamma`.
+///
+/// # Errors
+/// What SPI reports.
+pub fn outcomes() -> SpiResult<Vec<Outcome>> {
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT v.kind, v.predicted_ms_per_day, v.measured_ms_per_day
+                 FROM indexpilot.verification AS v
+                 WHERE v.system_identifier = $1 AND v.database_oid = $2
+                   AND v.state IN ('kept', 'reverted') AND v.measured_ms_per_day IS NOT NULL",
+                None,
+                &[spi::system_identifier().into(), spi::database().into()],
+            )?;
+            let mut list = Vec::with_capacity(rows.len());
+            for row in rows {
+                list.push(Outcome {
+                    kind: row.get(1)?.unwrap_or_default(),
+                    predicted: row.get(2)?.unwrap_or(0.0),
+                    measured: row.get(3)?.unwrap_or(0.0),
+                });
+            }
+            Ok(list)
+        })
+    })
+}
