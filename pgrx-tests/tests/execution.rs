@@ -2,7 +2,7 @@
 
 mod jobs;
 
-use indexpilot_tests::Signal;
+use indexpilot_tests::{PATIENCE, Signal, wait_for};
 use jobs::Ground;
 
 #[test]
@@ -363,15 +363,27 @@ fn an_index_that_hurts_is_taken_back_and_one_that_helps_is_kept() {
         let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
         ground.ends(&job, "succeeded");
         history(&ground, factor, &job);
-        ground.cluster.wait(
-            "SELECT state || ' ' || coalesce((gain BETWEEN 0.6 AND 0.8)::text, '')
+        let wanted = if state == "kept" {
+            "kept true"
+        } else {
+            "reverted false"
+        };
+        // A look that was under way may have put the next one a minute off.
+        wait_for(wanted, PATIENCE, || {
+            let mut session = ground.session();
+            session.run(
+                "UPDATE indexpilot.verification SET next_look = now() WHERE state = 'measuring'",
+            );
+            let found = session.rows(
+                "SELECT state || ' ' || coalesce((gain BETWEEN 0.6 AND 0.8)::text, ''), reason
                  FROM indexpilot.verification",
-            if state == "kept" {
-                "kept true"
+            );
+            if found[0][0].as_deref() == Some(wanted) {
+                Ok(())
             } else {
-                "reverted false"
-            },
-        );
+                Err(format!("{found:?}"))
+            }
+        });
         let exists = "SELECT to_regclass('crm.ip_contacts_email') IS NOT NULL";
         ground
             .cluster
