@@ -259,13 +259,23 @@ impl Pilot {
         Ok(words)
     }
 
-    /// Whether nothing is being built.
+    /// Whether nothing is being built and no job waits.
     pub fn is_settled(&mut self) -> Result<bool> {
         let building: bool = self
             .client
             .query_one("SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index WHERE datname = pg_catalog.current_database())", &[])?
             .get(0);
-        Ok(!building)
+        if building {
+            return Ok(false);
+        }
+        let busy = |rows: &[Value], states: &[&str]| {
+            rows.iter()
+                .any(|r| states.contains(&text(r, &["state"]).as_str()))
+        };
+        let jobs = self.rows("indexpilot.jobs")?;
+        let advice = self.rows("indexpilot.recommendation")?;
+        Ok(!busy(&jobs, &["queued", "waiting", "running", "cleaning"])
+            && !busy(&advice, &["approved", "building"]))
     }
 
     fn rows(&mut self, relation: &str) -> Result<Vec<Value>> {
@@ -319,28 +329,53 @@ impl Pilot {
 
     /// The recommendations.
     pub fn recommendations(&mut self) -> Result<Vec<Recommendation>> {
-        let rows = self.rows("indexpilot.recommendations")?;
+        let rows = self.rows("indexpilot.recommendation")?;
         Ok(rows
             .into_iter()
             .map(|row| Recommendation {
                 action: text(&row, &["action"]),
-                table: text(&row, &["table_name", "relation", "table"]),
+                table: format!(
+                    "{}.{}",
+                    text(&row, &["schema_name"]),
+                    text(&row, &["relation_name"])
+                ),
                 definition: text(&row, &["definition"]),
-                status: text(&row, &["status"]),
-                reason: text(&row, &["reason"]),
+                status: text(&row, &["state"]),
+                reason: [text(&row, &["state_reason"]), text(&row, &["reason"])]
+                    .into_iter()
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; "),
                 row,
             })
             .collect())
     }
 
-    /// Use of fields.
+    /// Use of fields, all tenants and times together, the most time first.
     pub fn fields(&mut self) -> Result<Vec<Field>> {
-        let rows = self.rows("indexpilot.field_usage")?;
+        let there: bool = self
+            .client
+            .query_one(
+                "SELECT pg_catalog.to_regclass('indexpilot.query_stats') IS NOT NULL",
+                &[],
+            )?
+            .get(0);
+        if !there {
+            return Ok(Vec::new());
+        }
+        let rows = self.client.query(
+            "SELECT relation || '.' || field, role, pg_catalog.sum(calls)::bigint, pg_catalog.sum(total_ms)::float8, pg_catalog.count(DISTINCT tenant)::bigint \
+             FROM indexpilot.query_stats GROUP BY 1, 2 ORDER BY 4 DESC",
+            &[],
+        )?;
         Ok(rows
-            .into_iter()
-            .map(|row| Field {
-                column: text(&row, &["column_name", "field"]),
-                row,
+            .iter()
+            .map(|r| Field {
+                column: r.get(0),
+                role: r.get(1),
+                calls: r.get(2),
+                total_ms: r.get(3),
+                tenants: r.get(4),
             })
             .collect())
     }

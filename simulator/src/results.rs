@@ -236,13 +236,19 @@ pub struct Recommendation {
     pub row: serde_json::Value,
 }
 
-/// Use of one field as the library saw it.
+/// Use of one field in one role as the library counted it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     /// schema.table.column.
     pub column: String,
-    /// The row as JSON.
-    pub row: serde_json::Value,
+    /// What statements do with it: equality, range, order, …
+    pub role: String,
+    /// Executions.
+    pub calls: i64,
+    /// Time of the statements that use it so, milliseconds.
+    pub total_ms: f64,
+    /// Tenants that use it so.
+    pub tenants: i64,
 }
 
 impl Results {

@@ -62,6 +62,42 @@ pub(super) fn indexes(w: &mut String, r: &Results) {
     }
 }
 
+/// Fields that capture has seen in statements and that no index reads.
+fn unread_fields(w: &mut String, r: &Results, indexed: &[&String]) {
+    let Some(l) = &r.learning else { return };
+    let fields: Vec<_> = l
+        .fields
+        .iter()
+        .filter(|f| !indexed.contains(&&f.column))
+        .collect();
+    if fields.is_empty() {
+        return;
+    }
+    w.push_str(
+        "<details><summary>Fields that statements use and no index reads, as captured</summary>",
+    );
+    table(
+        w,
+        &[
+            "field",
+            "use",
+            "#calls",
+            "#time of the statements",
+            "#tenants",
+        ],
+        fields.iter().map(|f| {
+            vec![
+                code(&f.column),
+                escape(&f.role),
+                f.calls.to_string(),
+                time(f.total_ms * 1e3),
+                f.tenants.to_string(),
+            ]
+        }),
+    );
+    w.push_str("</details>");
+}
+
 /// What `advise()` proposed.
 pub(super) fn advice(w: &mut String, r: &Results) {
     let Some(a) = &r.advice else { return };
@@ -109,10 +145,11 @@ pub(super) fn not_indexed(w: &mut String, r: &Results) {
             .collect::<Vec<_>>()
             .join(", ")
     );
+    unread_fields(w, r, &indexed);
     let rest: Vec<_> = l
         .recommendations
         .iter()
-        .filter(|x| !["applied", "kept", "done", "verified", "active"].contains(&x.status.as_str()))
+        .filter(|x| !["kept", "validating", "building"].contains(&x.status.as_str()))
         .collect();
     if rest.is_empty() {
         w.push_str("<p>No recommendation was left open or rejected.</p>");
