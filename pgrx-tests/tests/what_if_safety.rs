@@ -300,3 +300,64 @@ fn many_evaluations_leave_nothing() {
     session.run("COMMIT");
     assert_eq!(session.rows(plan), before);
 }
+
+/// A superuser plans what mallory ran: as mallory, whatever the functions in it try.
+#[test]
+fn captured_statements_are_planned_as_their_own_user() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.flush_interval = 1s")
+        .start();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION indexpilot;
+         CREATE ROLE mallory LOGIN;
+         CREATE SCHEMA m AUTHORIZATION mallory;",
+    );
+    let mut mallory = cluster.session_as("mallory", "postgres");
+    mallory.run(
+        "CREATE FUNCTION m.evil(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+         BEGIN
+             RAISE NOTICE 'evil ran as %', current_user;
+             BEGIN
+                 PERFORM pg_catalog.set_config('role', 'postgres', false);
+                 RAISE NOTICE 'evil became %', current_user;
+             EXCEPTION WHEN OTHERS THEN NULL;
+             END;
+             RETURN $1;
+         END $$;
+         CREATE TABLE m.t AS SELECT g AS a FROM generate_series(1, 20000) AS g;
+         ANALYZE m.t;
+         SET search_path = m;",
+    );
+    for _ in 0..3 {
+        mallory.run("SELECT * FROM t WHERE a = evil(7)");
+    }
+    cluster.wait(
+        "SELECT count(*) > 0 FROM indexpilot.statement AS s
+         JOIN indexpilot.statement_source AS o ON o.statement = s.id
+         JOIN indexpilot.statement_stats AS b ON b.statement = s.id
+         WHERE s.query LIKE 'SELECT * FROM t WHERE a = evil(%'",
+        "t",
+    );
+    session.notices();
+    let rows = session.rows(
+        "SELECT w.cost_after < w.cost_before, w.indexes_used
+         FROM indexpilot.statement AS s, indexpilot.what_if_statement(s.id, '{CREATE INDEX ON m.t (a)}') AS w
+         WHERE s.query LIKE 'SELECT * FROM t WHERE a = evil(%' AND s.role_name = 'mallory'",
+    );
+    assert_eq!(rows[0][0].as_deref(), Some("t"));
+    assert_eq!(rows[0][1].as_deref(), Some("{\"CREATE INDEX ON m.t (a)\"}"));
+    let said = session.notices();
+    assert!(!said.is_empty(), "the function did not run at all");
+    for notice in said {
+        assert_eq!(notice.message, "evil ran as mallory");
+    }
+    assert_eq!(
+        mallory
+            .error(
+                "SELECT * FROM indexpilot.what_if_statement('00000000-0000-0000-0000-000000000000')"
+            )
+            .code,
+        "42501"
+    );
+}

@@ -90,3 +90,22 @@ CREATE VIEW indexpilot.what_if_activity AS
 COMMENT ON VIEW indexpilot.what_if_activity IS
     'how often the planner was asked what-if, how often the cache answered, what failed and why, and the mean CPU time of an evaluation in microseconds (measured on one evaluation in sixteen)';
 GRANT SELECT ON indexpilot.what_if_activity TO PUBLIC;
+
+CREATE FUNCTION indexpilot.what_if_statement(
+    statement pg_catalog.uuid,
+    indexes pg_catalog.text[] DEFAULT '{}',
+    hide pg_catalog.regclass[] DEFAULT '{}'
+) RETURNS TABLE (
+    cost_before pg_catalog.float8,
+    cost_after pg_catalog.float8,
+    gain_percent pg_catalog.float8,
+    index_bytes pg_catalog.int8[],
+    indexes_used pg_catalog.text[],
+    plan_before pg_catalog.jsonb,
+    plan_after pg_catalog.jsonb
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1
+    AS 'MODULE_PATHNAME', 'what_if_statement_wrapper';
+REVOKE ALL ON FUNCTION indexpilot.what_if_statement(pg_catalog.uuid, pg_catalog.text[], pg_catalog.regclass[]) FROM PUBLIC;
+COMMENT ON FUNCTION indexpilot.what_if_statement(pg_catalog.uuid, pg_catalog.text[], pg_catalog.regclass[]) IS
+    'what_if() for a captured statement, planned as the user who ran it, with that session''s settings and parameter samples; for superusers';

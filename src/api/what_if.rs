@@ -4,7 +4,8 @@
 // pgrx reads the names of the columns from the return type, so it cannot be an alias.
 #![allow(clippy::type_complexity)]
 
-use crate::pg::whatif::{Failure, Planner, Sample, StatementSource, counters};
+use crate::pg::whatif::{Failure, Planner, Sample, StatementSource, caller_is_superuser, counters};
+use crate::store::captured::captured;
 use indexpilot_model::price::SizeEstimate;
 use indexpilot_model::{CandidateId, Oid, StatementId};
 use pgrx::JsonB;
@@ -35,22 +36,58 @@ fn what_if(
 > {
     let definitions: Vec<String> = indexes.into_iter().flatten().collect();
     let hidden: Vec<Oid> = hide.into_iter().flatten().map(|oid| oid.to_u32()).collect();
-    match compare(query, &definitions, &hidden, params) {
-        Ok(found) => TableIterator::once((
-            found.before,
-            found.after,
-            if found.before > 0.0 {
-                100.0 * (1.0 - found.after / found.before)
-            } else {
-                0.0
-            },
-            found.bytes,
-            found.used,
-            JsonB(found.plan_before),
-            JsonB(found.plan_after),
-        )),
+    match compare(source(query, params), &definitions, &hidden) {
+        Ok(found) => TableIterator::once(found.row()),
         Err(failure) => failure.raise(),
     }
+}
+
+/// See `sql/functions/what_if.sql`.
+#[pg_extern(sql = false)]
+fn what_if_statement(
+    statement: pgrx::Uuid,
+    indexes: Vec<Option<String>>,
+    hide: Vec<Option<pg_sys::Oid>>,
+) -> TableIterator<
+    'static,
+    (
+        name!(cost_before, f64),
+        name!(cost_after, f64),
+        name!(gain_percent, f64),
+        name!(index_bytes, Vec<i64>),
+        name!(indexes_used, Vec<String>),
+        name!(plan_before, JsonB),
+        name!(plan_after, JsonB),
+    ),
+> {
+    let definitions: Vec<String> = indexes.into_iter().flatten().collect();
+    let hidden: Vec<Oid> = hide.into_iter().flatten().map(|oid| oid.to_u32()).collect();
+    match stored(&statement.to_string()).and_then(|source| compare(source, &definitions, &hidden)) {
+        Ok(found) => TableIterator::once(found.row()),
+        Err(failure) => failure.raise(),
+    }
+}
+
+/// A captured statement. It is planned as its own user, which only a superuser may ask for.
+fn stored(key: &str) -> Result<StatementSource, Failure> {
+    if !caller_is_superuser() {
+        return Err(Failure::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            "must be superuser to plan other users' statements",
+        ));
+    }
+    let all = captured(0, i64::MAX)
+        .map_err(|error| Failure::new(PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, error.to_string()))?;
+    all.into_iter()
+        .find(|statement| statement.key == key)
+        .map(|statement| StatementSource::Stored(statement.stored))
+        .ok_or_else(|| {
+            Failure::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+                format!("statement {key} is not known, or cannot be planned again"),
+            )
+            .hint("See the view indexpilot.statements.")
+        })
 }
 
 fn source(query: &str, params: Option<Vec<Option<String>>>) -> StatementSource {
@@ -75,14 +112,34 @@ struct Comparison {
     plan_after: serde_json::Value,
 }
 
+type ComparisonRow = (f64, f64, f64, Vec<i64>, Vec<String>, JsonB, JsonB);
+
+impl Comparison {
+    fn row(self) -> ComparisonRow {
+        let gain = if self.before > 0.0 {
+            100.0 * (1.0 - self.after / self.before)
+        } else {
+            0.0
+        };
+        (
+            self.before,
+            self.after,
+            gain,
+            self.bytes,
+            self.used,
+            JsonB(self.plan_before),
+            JsonB(self.plan_after),
+        )
+    }
+}
+
 fn compare(
-    query: &str,
+    source: StatementSource,
     definitions: &[String],
     hidden: &[Oid],
-    params: Option<Vec<Option<String>>>,
 ) -> Result<Comparison, Failure> {
     let mut planner = Planner::new();
-    planner.add_statement(THE_STATEMENT, source(query, params))?;
+    planner.add_statement(THE_STATEMENT, source)?;
     let mut with = Vec::with_capacity(definitions.len());
     let mut bytes = Vec::with_capacity(definitions.len());
     for definition in definitions {

@@ -86,11 +86,6 @@ pub(super) unsafe fn plan(
     }
 }
 
-/// True while a planner call of ours runs.
-pub(super) fn active() -> bool {
-    !ACTIVE.get().is_null()
-}
-
 /// The scope, if `root` belongs to the call that it was made for.
 ///
 /// # Safety

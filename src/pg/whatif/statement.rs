@@ -113,11 +113,13 @@ impl Statement {
                             continue;
                         }
                         collect_relations(query.cast(), &mut relations);
-                        queries.push(
-                            context
-                                .within(|| pg_sys::copyObjectImpl(query.cast()))
-                                .cast::<pg_sys::Query>(),
-                        );
+                        let copy = context
+                            .within(|| pg_sys::copyObjectImpl(query.cast()))
+                            .cast::<pg_sys::Query>();
+                        // Without an identity, hooks that count statements (ours too) do not
+                        // take our planner calls for somebody's.
+                        (*copy).queryId = 0;
+                        queries.push(copy);
                     }
                     let has_children = relations
                         .iter()
