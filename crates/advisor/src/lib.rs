@@ -5,6 +5,7 @@
 //!
 //! - [`workload`]: statements with their weights, and what they write;
 //! - [`candidates`]: which indexes could serve the workload at all;
+//! - [`wcost`]: what an index costs on every write, lost heap-only updates above all;
 //! - [`pricing`]: asks the planner as seldom as possible what statements cost under sets
 //!   of indexes, and has the choice checked by it;
 //! - [`selection`]: chooses the set, exactly or with a proven gap, and gives the reason
@@ -19,4 +20,5 @@ pub mod plan;
 pub mod pricing;
 pub mod selection;
 pub mod verification;
+pub mod wcost;
 pub mod workload;

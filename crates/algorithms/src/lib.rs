@@ -12,6 +12,7 @@
 //! | [`local_search`] | add, drop and swap moves to a local optimum | Kuehn, Hamburger, Management Science 9(4), 1963 |
 //! | [`volume`] | Lagrangian bound by the volume algorithm | Barahona, Anbil, Math. Programming 87, 2000 |
 //! | [`branch_and_bound`] | exact search on Lagrangian bounds | Land, Doig, Econometrica 28(3), 1960; Geoffrion, 1974 |
+//! | [`theil_sen`] | a robust line | Sen, JASA 63(324), 1968 |
 //! | [`lexicographic`] | ordered goals with tolerances | Ehrgott, Multicriteria Optimization, 2005, ch. 5 |
 
 pub mod branch_and_bound;
@@ -22,4 +23,5 @@ pub mod local_search;
 pub mod presolve;
 pub mod program;
 pub mod selection_state;
+pub mod theil_sen;
 pub mod volume;
