@@ -218,7 +218,8 @@ fn offer(
     if !effort.open() {
         return;
     }
-    let improved = improve(layout, &candidate, effort);
+    // A twentieth of the work at most for one start: the rest is for the proof.
+    let improved = improve(layout, &candidate, effort.limit() / 20, effort);
     let score = layout.program.score(&improved);
     if score.better_than(best_score) {
         (*best, *best_score) = (improved, score);

@@ -76,6 +76,11 @@ impl<'a> Effort<'a> {
         self.stop.is_none()
     }
 
+    /// The limit in steps.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Steps counted so far.
     pub fn spent(&self) -> u64 {
         self.spent

@@ -10,60 +10,102 @@ use crate::program::Fix;
 use crate::selection_state::{Layout, State};
 
 /// Improves `chosen` to a local optimum under single flips and swaps, or until the effort
-/// is used up; the result is never worse.
-pub fn improve(layout: &Layout<'_>, chosen: &[bool], effort: &mut Effort<'_>) -> Vec<bool> {
+/// or `most_steps` of it are used up; the result is never worse.
+pub fn improve(
+    layout: &Layout<'_>,
+    chosen: &[bool],
+    most_steps: u64,
+    effort: &mut Effort<'_>,
+) -> Vec<bool> {
     let mut state = State::new(layout, chosen);
+    let end = effort.spent().saturating_add(most_steps);
     let free: Vec<usize> = (0..chosen.len())
         .filter(|&i| layout.program.indexes[i].fix == Fix::Free)
         .collect();
     loop {
         state.refresh();
-        if !(flips(&mut state, &free, effort) | swaps(&mut state, &free, effort)) || !effort.open()
-        {
+        let better =
+            flips(&mut state, &free, end, effort) | swaps(layout, &mut state, &free, end, effort);
+        if !better || !effort.open() || effort.spent() >= end {
             return state.chosen;
         }
     }
 }
 
-/// Best single flip, again and again; true if any was made.
-fn flips(state: &mut State<'_, '_>, free: &[usize], effort: &mut Effort<'_>) -> bool {
+/// Flips whatever improves, in passes, until a pass finds nothing; true if any was made.
+fn flips(state: &mut State<'_, '_>, free: &[usize], end: u64, effort: &mut Effort<'_>) -> bool {
     let mut any = false;
     loop {
-        let now = state.score();
-        let mut best = None;
+        let mut now = state.score();
+        let mut improved = false;
         for &i in free {
             let (after, steps) = state.peek(i);
-            if !effort.spend(steps) {
+            if !effort.spend(steps) || effort.spent() >= end {
                 return any;
             }
-            if after.better_than(&now) && best.is_none_or(|(_, b)| after.better_than(&b)) {
-                best = Some((i, after));
+            if after.better_than(&now) {
+                state.flip(i);
+                now = state.score();
+                improved = true;
             }
         }
-        let Some((i, _)) = best else { return any };
-        state.flip(i);
+        if !improved {
+            return any;
+        }
         any = true;
     }
 }
 
 /// For each chosen index: drop it and fill the room with the best additions; keep the
 /// exchange where it improves. (A swap where one addition is enough; more where a large
-/// index gives way to several small ones.)
-fn swaps(state: &mut State<'_, '_>, free: &[usize], effort: &mut Effort<'_>) -> bool {
+/// index gives way to several small ones.) Additions are looked for among the indexes that
+/// share a query with it, and where a limit is full among all that gained most when last
+/// looked at.
+fn swaps(
+    layout: &Layout<'_>,
+    state: &mut State<'_, '_>,
+    free: &[usize],
+    end: u64,
+    effort: &mut Effort<'_>,
+) -> bool {
     let mut any = false;
+    // Those that would improve if only there were room: looked at for every exchange.
+    let mut wanted: Vec<(f64, usize)> = Vec::new();
+    let now = state.score();
+    for &i in free {
+        if !state.chosen[i] {
+            let (after, steps) = state.peek(i);
+            effort.spend(steps);
+            if after.objective < now.objective && !after.feasible() {
+                wanted.push((now.objective - after.objective, i));
+            }
+        }
+    }
+    wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    wanted.truncate(64);
     for &out in free {
         if !state.chosen[out] {
             continue;
         }
+        if !effort.open() || effort.spent() >= end {
+            break;
+        }
         let before = state.score();
         effort.spend(state.flip(out));
+        let mut candidates: Vec<usize> = layout
+            .neighbours(out)
+            .into_iter()
+            .map(|j| j as usize)
+            .collect();
+        candidates.extend(wanted.iter().map(|w| w.1));
+        candidates.retain(|&i| i != out && layout.program.indexes[i].fix == Fix::Free);
         let mut added = Vec::new();
         // Three additions for one drop; more is the branch and bound's business.
         while added.len() < 3 {
             let now = state.score();
             let mut best = None;
-            for &i in free {
-                if i == out || state.chosen[i] {
+            for &i in &candidates {
+                if state.chosen[i] {
                     continue;
                 }
                 let (after, steps) = state.peek(i);
@@ -75,9 +117,6 @@ fn swaps(state: &mut State<'_, '_>, free: &[usize], effort: &mut Effort<'_>) -> 
             let Some((i, _)) = best else { break };
             state.flip(i);
             added.push(i);
-            if !effort.open() {
-                break;
-            }
         }
         if state.score().better_than(&before) {
             any = true;
@@ -86,9 +125,6 @@ fn swaps(state: &mut State<'_, '_>, free: &[usize], effort: &mut Effort<'_>) -> 
                 state.flip(i);
             }
             state.flip(out);
-        }
-        if !effort.open() {
-            break;
         }
     }
     any

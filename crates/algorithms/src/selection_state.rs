@@ -69,11 +69,14 @@ impl<'p> Layout<'p> {
                 fill[i as usize] += 1;
             }
         }
-        let mut limits_of = vec![Vec::new(); n];
+        let mut limits_of: Vec<Vec<(u32, f64)>> = vec![Vec::new(); n];
         let mut limits_of_class = vec![Vec::new(); program.classes.len()];
         for (r, limit) in program.limits.iter().enumerate() {
             for &(i, c) in &limit.terms {
-                limits_of[i as usize].push((r as u32, c));
+                match limits_of[i as usize].last_mut() {
+                    Some(last) if last.0 == r as u32 => last.1 += c,
+                    _ => limits_of[i as usize].push((r as u32, c)),
+                }
             }
             for &(u, s) in &limit.classes {
                 limits_of_class[u as usize].push((r as u32, s));
@@ -133,6 +136,25 @@ impl<'p> Layout<'p> {
         &self.triggers_of[i]
     }
 
+    /// Indexes that share a query with `i`, ascending, without `i`.
+    pub fn neighbours(&self, i: usize) -> Vec<u32> {
+        let mut found = Vec::new();
+        let mut last = u32::MAX;
+        for &a in self.uses_of(i) {
+            let q = self.query_of[a as usize];
+            if q != last {
+                last = q;
+                let atoms = self.atoms_of(q as usize);
+                let span = self.first_member[atoms.start]..self.first_member[atoms.end];
+                found.extend_from_slice(&self.members[span.start as usize..span.end as usize]);
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found.retain(|&j| j as usize != i);
+        found
+    }
+
     /// Bytes of the flat arrays (what bounds memory).
     pub fn bytes(&self) -> usize {
         self.cost.len() * 16
@@ -154,8 +176,13 @@ pub struct State<'l, 'p> {
     class_triggers: Vec<u32>,
     class_sum: Vec<f64>,
     used: Vec<f64>,
+    class_total: f64,
+    limit_excess: f64,
     ceiling_excess: f64,
     fixed_violation: u32,
+    /// Room for one flip's changes: update classes, then limits.
+    class_changes: Vec<(u32, f64)>,
+    limit_changes: Vec<(u32, f64)>,
 }
 
 impl<'l, 'p> State<'l, 'p> {
@@ -171,8 +198,12 @@ impl<'l, 'p> State<'l, 'p> {
             class_triggers: Vec::new(),
             class_sum: Vec::new(),
             used: Vec::new(),
+            class_total: 0.0,
+            limit_excess: 0.0,
             ceiling_excess: 0.0,
             fixed_violation: 0,
+            class_changes: Vec::new(),
+            limit_changes: Vec::new(),
         };
         state.refresh();
         state
@@ -229,12 +260,20 @@ impl<'l, 'p> State<'l, 'p> {
                 self.used[r as usize] += c;
             }
         }
+        self.class_total = 0.0;
         for u in 0..program.classes.len() {
             let cost = self.class_cost(u);
+            self.class_total += cost;
             for &(r, s) in &layout.limits_of_class[u] {
                 self.used[r as usize] += s * cost;
             }
         }
+        self.limit_excess = program
+            .limits
+            .iter()
+            .zip(&self.used)
+            .map(|(limit, used)| excess(*used, limit.at_most))
+            .sum();
         self.query_cost = 0.0;
         self.ceiling_excess = 0.0;
         for (q, query) in program.queries.iter().enumerate() {
@@ -257,24 +296,41 @@ impl<'l, 'p> State<'l, 'p> {
         }
     }
 
-    fn class_total(&self) -> f64 {
-        (0..self.class_sum.len()).map(|u| self.class_cost(u)).sum()
-    }
-
     /// The value as it stands.
     pub fn score(&self) -> Score {
+        self.score_of(
+            self.fixed_violation as i32,
+            self.ceiling_excess,
+            self.limit_excess,
+            self.query_cost,
+            self.linear,
+            self.class_total,
+        )
+    }
+
+    fn score_of(
+        &self,
+        fixed: i32,
+        ceilings: f64,
+        limits: f64,
+        query_cost: f64,
+        linear: f64,
+        classes: f64,
+    ) -> Score {
         let program = self.layout.program;
-        let mut violation = f64::from(self.fixed_violation) + self.ceiling_excess.max(0.0);
-        for (r, limit) in program.limits.iter().enumerate() {
-            violation += excess(self.used[r], limit.at_most);
-        }
-        violation += excess(self.query_cost, program.query_cap);
+        // Sums of differences leave round-off behind; a real excess is at least 2 × SLACK.
+        let clean = |v: f64| if v < Score::SLACK { 0.0 } else { v };
+        let violation = f64::from(fixed)
+            + clean(ceilings)
+            + clean(limits)
+            + excess(query_cost, program.query_cap);
+        let objective = program.constant
+            + linear
+            + program.query_scale * query_cost
+            + program.class_scale * classes;
         Score {
             violation,
-            objective: program.constant
-                + self.linear
-                + program.query_scale * self.query_cost
-                + program.class_scale * self.class_total(),
+            objective,
         }
     }
 
@@ -325,8 +381,54 @@ impl<'l, 'p> State<'l, 'p> {
         steps
     }
 
+    /// Fills `class_changes` and `limit_changes` with what flipping `i` does.
+    fn side_changes(&mut self, i: usize) -> u64 {
+        let layout = self.layout;
+        let adding = !self.chosen[i];
+        let sign = if adding { 1.0 } else { -1.0 };
+        self.class_changes.clear();
+        self.limit_changes.clear();
+        for &(r, c) in &layout.limits_of[i] {
+            self.limit_changes.push((r, sign * c));
+        }
+        let (triggers, costs) = (&layout.triggers_of[i], &layout.class_cost_of[i]);
+        let mut steps = (triggers.len() + costs.len() + self.limit_changes.len()) as u64;
+        let also = costs
+            .iter()
+            .map(|(u, _)| u)
+            .filter(|u| !triggers.contains(u));
+        for &u in triggers.iter().chain(also) {
+            let uu = u as usize;
+            let own: f64 = costs.iter().filter(|(v, _)| *v == u).map(|(_, e)| e).sum();
+            let count = i64::from(self.class_triggers[uu])
+                + match (triggers.contains(&u), adding) {
+                    (false, _) => 0,
+                    (true, true) => 1,
+                    (true, false) => -1,
+                };
+            let after = if count == 0 {
+                0.0
+            } else {
+                layout.program.classes[uu].base + self.class_sum[uu] + sign * own
+            };
+            let change = after - self.class_cost(uu);
+            if change == 0.0 || self.class_changes.iter().any(|(v, _)| *v == u) {
+                continue;
+            }
+            self.class_changes.push((u, change));
+            for &(r, s) in &layout.limits_of_class[uu] {
+                steps += 1;
+                match self.limit_changes.iter_mut().find(|(l, _)| *l == r) {
+                    Some(known) => known.1 += s * change,
+                    None => self.limit_changes.push((r, s * change)),
+                }
+            }
+        }
+        steps
+    }
+
     /// The score after flipping `i`, and the steps it took to know.
-    pub fn peek(&self, i: usize) -> (Score, u64) {
+    pub fn peek(&mut self, i: usize) -> (Score, u64) {
         let layout = self.layout;
         let program = layout.program;
         let mut query_cost = self.query_cost;
@@ -339,101 +441,29 @@ impl<'l, 'p> State<'l, 'p> {
                     - excess(layout.cost[old], query.ceiling);
             }
         });
+        steps += self.side_changes(i);
         let adding = !self.chosen[i];
         let sign = if adding { 1.0 } else { -1.0 };
-        let linear = self.linear + sign * program.indexes[i].linear;
-        let mut class_change = 0.0;
-        let mut shifts: Vec<(u32, f64)> = Vec::new();
-        if !(layout.triggers_of[i].is_empty() && layout.class_cost_of[i].is_empty()) {
-            let mut touched: Vec<u32> = layout.triggers_of[i].clone();
-            touched.extend(layout.class_cost_of[i].iter().map(|(u, _)| *u));
-            touched.sort_unstable();
-            touched.dedup();
-            for u in touched {
-                let uu = u as usize;
-                let own: f64 = layout.class_cost_of[i]
-                    .iter()
-                    .filter(|(v, _)| *v == u)
-                    .map(|(_, e)| e)
-                    .sum();
-                let triggers = i64::from(self.class_triggers[uu])
-                    + if layout.triggers_of[i].contains(&u) {
-                        if adding { 1 } else { -1 }
-                    } else {
-                        0
-                    };
-                let after = if triggers == 0 {
-                    0.0
-                } else {
-                    program.classes[uu].base + self.class_sum[uu] + sign * own
-                };
-                let change = after - self.class_cost(uu);
-                if change != 0.0 {
-                    class_change += change;
-                    shifts.push((u, change));
-                }
-                steps += 2;
-            }
+        let mut limits = self.limit_excess;
+        for &(r, change) in &self.limit_changes {
+            let (used, at_most) = (self.used[r as usize], program.limits[r as usize].at_most);
+            limits += excess(used + change, at_most) - excess(used, at_most);
         }
-        let wrong = match program.indexes[i].fix {
-            Fix::Free => 0,
-            Fix::In => {
-                if adding {
-                    -1
-                } else {
-                    1
-                }
-            }
-            Fix::Out => {
-                if adding {
-                    1
-                } else {
-                    -1
-                }
-            }
+        let classes: f64 = self.class_changes.iter().map(|(_, change)| change).sum();
+        let fixed = match (program.indexes[i].fix, adding) {
+            (Fix::Free, _) => 0,
+            (Fix::In, true) | (Fix::Out, false) => -1,
+            (Fix::In, false) | (Fix::Out, true) => 1,
         };
-        let mut violation = f64::from(self.fixed_violation as i32 + wrong) + ceiling.max(0.0);
-        if violation < 1e-12 {
-            violation = 0.0;
-        }
-        steps += program.limits.len() as u64;
-        for (r, limit) in program.limits.iter().enumerate() {
-            violation += excess(
-                self.used[r] + self.limit_shift(i, r as u32, sign, &shifts),
-                limit.at_most,
-            );
-        }
-        violation += excess(query_cost, program.query_cap);
-        let objective = program.constant
-            + linear
-            + program.query_scale * query_cost
-            + program.class_scale * (self.class_total() + class_change);
-        (
-            Score {
-                violation,
-                objective,
-            },
-            steps,
-        )
-    }
-
-    fn limit_shift(&self, i: usize, r: u32, sign: f64, shifts: &[(u32, f64)]) -> f64 {
-        let layout = self.layout;
-        let own: f64 = layout.limits_of[i]
-            .iter()
-            .filter(|(l, _)| *l == r)
-            .map(|(_, c)| sign * c)
-            .sum();
-        own + shifts
-            .iter()
-            .map(|(u, change)| {
-                layout.limits_of_class[*u as usize]
-                    .iter()
-                    .filter(|(l, _)| *l == r)
-                    .map(|(_, s)| s * change)
-                    .sum::<f64>()
-            })
-            .sum::<f64>()
+        let score = self.score_of(
+            self.fixed_violation as i32 + fixed,
+            ceiling,
+            limits,
+            query_cost,
+            self.linear + sign * program.indexes[i].linear,
+            self.class_total + classes,
+        );
+        (score, steps)
     }
 
     /// Flips index `i`; returns the steps it took.
@@ -460,34 +490,29 @@ impl<'l, 'p> State<'l, 'p> {
                 self.missing[a as usize] += 1;
             }
         }
+        self.side_changes(i);
         self.linear += sign * program.indexes[i].linear;
-        for &(r, c) in &layout.limits_of[i] {
-            self.used[r as usize] += sign * c;
+        for k in 0..self.limit_changes.len() {
+            let (r, change) = self.limit_changes[k];
+            let at_most = program.limits[r as usize].at_most;
+            let used = &mut self.used[r as usize];
+            self.limit_excess += excess(*used + change, at_most) - excess(*used, at_most);
+            *used += change;
         }
-        let mut touched: Vec<u32> = layout.triggers_of[i].clone();
-        touched.extend(layout.class_cost_of[i].iter().map(|(u, _)| *u));
-        touched.sort_unstable();
-        touched.dedup();
-        for u in touched {
-            let uu = u as usize;
-            let before = self.class_cost(uu);
-            let own: f64 = layout.class_cost_of[i]
-                .iter()
-                .filter(|(v, _)| *v == u)
-                .map(|(_, e)| e)
-                .sum();
-            self.class_sum[uu] += sign * own;
-            if layout.triggers_of[i].contains(&u) {
-                if adding {
-                    self.class_triggers[uu] += 1;
-                } else {
-                    self.class_triggers[uu] -= 1;
-                }
+        self.class_total += self
+            .class_changes
+            .iter()
+            .map(|(_, change)| change)
+            .sum::<f64>();
+        for &u in &layout.triggers_of[i] {
+            if adding {
+                self.class_triggers[u as usize] += 1;
+            } else {
+                self.class_triggers[u as usize] -= 1;
             }
-            let change = self.class_cost(uu) - before;
-            for &(r, s) in &layout.limits_of_class[uu] {
-                self.used[r as usize] += s * change;
-            }
+        }
+        for &(u, e) in &layout.class_cost_of[i] {
+            self.class_sum[u as usize] += sign * e;
         }
         self.chosen[i] = adding;
         match (program.indexes[i].fix, adding) {

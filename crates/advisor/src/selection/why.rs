@@ -96,50 +96,115 @@ pub fn explain(problem: &Problem, lowered: &Lowered, chosen: &[bool]) -> Vec<Dec
             }
         }
     }
-    let now = lowered.program.score(chosen);
+    let mut around = Around {
+        used: (0..lowered.limits.len())
+            .map(|r| lowered.program.limit_use(r, chosen))
+            .collect(),
+        uses,
+        groups: vec![Vec::new(); problem.options.len()],
+        limits: vec![Vec::new(); problem.options.len()],
+    };
+    for (u, group) in problem.updates.iter().enumerate() {
+        for o in group
+            .triggers
+            .iter()
+            .chain(group.per_option.iter().map(|(o, _)| o))
+        {
+            if around.groups[*o].last() != Some(&u) {
+                around.groups[*o].push(u);
+            }
+        }
+    }
+    let mut of_class: Vec<Vec<usize>> = vec![Vec::new(); problem.updates.len()];
+    for (r, limit) in lowered.program.limits.iter().enumerate() {
+        limit
+            .terms
+            .iter()
+            .for_each(|(o, _)| around.limits[*o as usize].push(r));
+        limit
+            .classes
+            .iter()
+            .for_each(|(u, _)| of_class[*u as usize].push(r));
+    }
+    for o in 0..problem.options.len() {
+        let more: Vec<usize> = around.groups[o]
+            .iter()
+            .flat_map(|&u| of_class[u].clone())
+            .collect();
+        around.limits[o].extend(more);
+        around.limits[o].sort_unstable();
+        around.limits[o].dedup();
+    }
+    let mut chosen = chosen.to_vec();
     (0..problem.options.len())
-        .map(|o| decide(problem, lowered, chosen, &uses[o], now, o))
+        .map(|o| decide(problem, lowered, &mut chosen, &around, o))
         .collect()
+}
+
+/// What touches each option, so that a decision looks at nothing else.
+struct Around {
+    /// Statements with atoms that contain it.
+    uses: Vec<Vec<usize>>,
+    /// Update groups that it triggers or that charge it.
+    groups: Vec<Vec<usize>>,
+    /// Limits that it or its groups count in.
+    limits: Vec<Vec<usize>>,
+    /// Use of each limit under the choice.
+    used: Vec<f64>,
 }
 
 fn decide(
     problem: &Problem,
     lowered: &Lowered,
-    chosen: &[bool],
-    uses: &[usize],
-    now: Score,
+    chosen: &mut [bool],
+    around: &Around,
     o: usize,
 ) -> Decision {
     let program = &lowered.program;
-    let (mut with, mut without) = (chosen.to_vec(), chosen.to_vec());
-    with[o] = true;
-    without[o] = false;
+    let is = chosen[o];
+    let look = |chosen: &[bool]| -> (Vec<f64>, Vec<f64>) {
+        (
+            around.uses[o]
+                .iter()
+                .map(|&q| program.atom_taken(q, chosen).cost)
+                .collect(),
+            around.groups[o]
+                .iter()
+                .map(|&u| group_cost(problem, u, chosen))
+                .collect(),
+        )
+    };
+    chosen[o] = true;
+    let (costs_with, hot_with) = look(chosen);
+    chosen[o] = false;
+    let (costs_without, hot_without) = look(chosen);
     let (mut statements, mut worsened) = (Vec::new(), Vec::new());
     let mut saving = 0.0;
     let mut regressing: Option<(usize, f64)> = None;
-    for &q in uses {
-        let weight = problem.statements[q].weight;
-        let cost_with = program.atom_taken(q, &with).cost;
-        let gain = weight * (program.atom_taken(q, &without).cost - cost_with);
+    for (k, &q) in around.uses[o].iter().enumerate() {
+        let gain = problem.statements[q].weight * (costs_without[k] - costs_with[k]);
         saving += gain;
         if gain > 0.0 {
             statements.push((q, gain));
         } else if gain < 0.0 {
             worsened.push((q, -gain));
         }
-        let factor = cost_with / program.queries[q].ceiling.max(1e-300);
+        let factor = costs_with[k] / program.queries[q].ceiling.max(1e-300);
         if factor > 1.0 + 1e-9 && regressing.is_none_or(|(_, f)| factor > f) {
             regressing = Some((q, factor));
         }
     }
     statements.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     worsened.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let hot: f64 = (0..problem.updates.len())
-        .map(|u| group_cost(problem, u, &with) - group_cost(problem, u, &without))
-        .sum();
+    let changes: Vec<f64> = hot_with
+        .iter()
+        .zip(&hot_without)
+        .map(|(w, v)| w - v)
+        .collect();
+    let hot: f64 = changes.iter().sum();
     let option = &problem.options[o];
     let write = option.write_ms + hot;
-    let (action, reason) = match (&option.status, chosen[o]) {
+    let (action, reason) = match (&option.status, is) {
         (Status::Candidate | Status::Banned { .. }, true) => (Action::Create, Reason::Pays),
         (Status::Stays { why }, _) => (Action::Keep, Reason::Decided(why.clone())),
         (Status::Droppable { .. }, true) => (Action::Keep, Reason::WorthKeeping),
@@ -155,13 +220,20 @@ fn decide(
             };
             (Action::Drop, reason)
         }
-        (Status::Candidate, false) => (
-            Action::Refuse,
-            refusal(
-                problem, lowered, &with, &without, now, o, saving, hot, regressing,
-            ),
-        ),
+        (Status::Candidate, false) => {
+            let hope = Hope {
+                saving,
+                hot,
+                changes: &changes,
+                regressing,
+            };
+            (
+                Action::Refuse,
+                refusal(problem, lowered, chosen, around, o, hope),
+            )
+        }
     };
+    chosen[o] = is;
     let mut decision = Decision {
         option: o,
         action,
@@ -176,21 +248,31 @@ fn decide(
     decision
 }
 
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one call; a struct would only rename the list"
-)]
+/// What an option that is not chosen would bring.
+struct Hope<'c> {
+    saving: f64,
+    hot: f64,
+    /// Change of each of its update groups.
+    changes: &'c [f64],
+    /// The statement that it makes worst, and how far above its ceiling.
+    regressing: Option<(usize, f64)>,
+}
+
+/// Why a candidate is refused; `without` is the choice, in which it is not.
 fn refusal(
     problem: &Problem,
     lowered: &Lowered,
-    with: &[bool],
     without: &[bool],
-    now: Score,
+    around: &Around,
     o: usize,
-    saving: f64,
-    hot: f64,
-    regressing: Option<(usize, f64)>,
+    hope: Hope<'_>,
 ) -> Reason {
+    let Hope {
+        saving,
+        hot,
+        changes,
+        regressing,
+    } = hope;
     if let Some(&share) = lowered.too_little.get(&o) {
         return Reason::TooLittleImprovement(share);
     }
@@ -209,21 +291,28 @@ fn refusal(
     let program = &lowered.program;
     let own = program.indexes[o].linear;
     if saving < own + hot {
+        // Without the lost updates it would pay: they are the reason.
         if saving >= own && hot > 0.0 {
-            let lost = |g: &&super::problem::UpdateGroup| {
-                !g.already_lost
-                    && !g.triggers.iter().any(|&t| without[t])
-                    && g.triggers.contains(&o)
-            };
-            let updates: f64 = problem.updates.iter().filter(lost).map(|g| g.updates).sum();
-            let indexes = problem
-                .updates
+            let lost: Vec<&super::problem::UpdateGroup> = around.groups[o]
                 .iter()
-                .filter(lost)
-                .map(|g| g.outside + g.per_option.iter().filter(|(k, _)| with[*k]).count() as u32)
-                .max()
-                .unwrap_or(0);
+                .map(|&u| &problem.updates[u])
+                .filter(|g| {
+                    !g.already_lost
+                        && g.triggers.contains(&o)
+                        && !g.triggers.iter().any(|&t| without[t])
+                })
+                .collect();
+            let updates: f64 = lost.iter().map(|g| g.updates).sum();
+            let charged = |g: &&super::problem::UpdateGroup| {
+                let options = g
+                    .per_option
+                    .iter()
+                    .filter(|(k, _)| *k == o || without[*k])
+                    .count();
+                g.outside + options as u32
+            };
             if updates > 0.0 {
+                let indexes = lost.iter().map(charged).max().unwrap_or(0);
                 return Reason::LosesHot {
                     updates,
                     indexes,
@@ -237,13 +326,35 @@ fn refusal(
             cost: own + hot,
         };
     }
-    for (r, kind) in lowered.limits.iter().enumerate() {
-        let at_most = program.limits[r].at_most;
-        if program.limit_use(r, with) > at_most + Score::SLACK * at_most.abs() {
-            return Reason::NoRoom(kind.clone());
+    for &r in &around.limits[o] {
+        let limit = &program.limits[r];
+        let own: f64 = if r == 0 {
+            problem.options[o].bytes as f64
+        } else {
+            limit
+                .terms
+                .iter()
+                .filter(|(k, _)| *k as usize == o)
+                .map(|(_, c)| c)
+                .sum()
+        };
+        let groups: f64 = around.groups[o]
+            .iter()
+            .zip(changes)
+            .map(|(u, change)| {
+                let scale: f64 = limit
+                    .classes
+                    .iter()
+                    .filter(|(v, _)| *v as usize == *u)
+                    .map(|(_, s)| s)
+                    .sum();
+                scale * change
+            })
+            .sum();
+        if around.used[r] + own + groups > limit.at_most + Score::SLACK * limit.at_most.abs() {
+            return Reason::NoRoom(lowered.limits[r].clone());
         }
     }
-    let _ = now;
     Reason::WithinGap
 }
 

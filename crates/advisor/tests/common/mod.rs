@@ -313,7 +313,7 @@ pub fn random_workload(
                             .relations
                             .iter()
                             .any(|_| synthetic.mentions(q, o))
-                            || d.chance(0.05)
+                            || (n <= 100 && d.chance(0.05))
                     })
                     .collect(),
             })
