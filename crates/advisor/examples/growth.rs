@@ -1,6 +1,6 @@
 //! How the advisor's work grows with the workload: CPU seconds, memory, planner calls.
 //!
-//!     cargo run --release -p indexpilot-advisor --example growth -- [out.svg]
+//!     cargo run --release -p indexpilot-advisor --example growth -- [out.svg [most]]
 //!
 //! The planner is the tests' synthetic one, so that what is measured is the advisor's own
 //! share; the calls are counted, and what they would take at a given time a call is shown
@@ -53,11 +53,18 @@ const PLAN_SECONDS: f64 = 0.0003;
 
 fn main() {
     let out = std::env::args().nth(1);
+    let most: usize = std::env::args()
+        .nth(2)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(5_000);
     println!(
         "statements  tables  options  calls  own CPU s  CPU s with 0.3 ms a call  peak MB  gap %  stop      rounds  longest step ms"
     );
     let mut rows = Vec::new();
     for statements in [50, 100, 250, 500, 1_000, 2_000, 3_500, 5_000] {
+        if statements > most {
+            break;
+        }
         let tables = statements / 5;
         let (workload, mut planner) = common::random_workload(42, tables, 12, statements, 0.0);
         let start = cpu();

@@ -12,6 +12,7 @@ use crate::greedy::{Measure, construct};
 use crate::local_search::improve;
 use crate::presolve::{Reduced, reduce};
 use crate::program::{Fix, Program, Score};
+use crate::ruin_and_recreate;
 use crate::selection_state::{Layout, State};
 use crate::volume::{ClassState, Multipliers, Relaxation};
 use std::cmp::Ordering;
@@ -199,6 +200,10 @@ fn incumbent(
         if !effort.open() {
             break;
         }
+    }
+    if effort.open() {
+        let shaken = ruin_and_recreate::improve(layout, &best, effort.limit() / 10, effort);
+        offer(layout, shaken, &mut best, &mut best_score, effort);
     }
     (best, best_score)
 }

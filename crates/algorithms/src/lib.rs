@@ -10,6 +10,7 @@
 //! | [`presolve`] | dominated configurations and indexes | Savelsbergh, ORSA J. Computing 6(4), 1994 |
 //! | [`greedy`] | the two greedy constructions | Chaudhuri, Narasayya: AutoAdmin, VLDB 1997; Schlosser, Kossmann, Boissier: Extend, ICDE 2019 |
 //! | [`local_search`] | add, drop and swap moves to a local optimum | Kuehn, Hamburger, Management Science 9(4), 1963 |
+//! | [`ruin_and_recreate`] | a neighbourhood taken out and built anew | Schrimpf et al., J. Comp. Physics 159, 2000 |
 //! | [`volume`] | Lagrangian bound by the volume algorithm | Barahona, Anbil, Math. Programming 87, 2000 |
 //! | [`branch_and_bound`] | exact search on Lagrangian bounds | Land, Doig, Econometrica 28(3), 1960; Geoffrion, 1974 |
 //! | [`theil_sen`] | a robust line | Sen, JASA 63(324), 1968 |
@@ -22,6 +23,7 @@ pub mod lexicographic;
 pub mod local_search;
 pub mod presolve;
 pub mod program;
+pub mod ruin_and_recreate;
 pub mod selection_state;
 pub mod theil_sen;
 pub mod volume;

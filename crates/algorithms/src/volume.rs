@@ -36,8 +36,10 @@ pub struct Relaxation<'l, 'p> {
     /// (class, index) of each trigger slot, then of each product slot.
     trigger: Vec<(u32, u32)>,
     product: Vec<(u32, u32, f64)>,
-    /// Σ of a trigger's own per-index cost: it pays whenever it is chosen.
-    own: Vec<f64>,
+    /// (class, index, cost) of a trigger's own cost: it pays whenever it is chosen.
+    own: Vec<(u32, u32, f64)>,
+    /// (limit, class, factor) of the classes in limits, scaled as their limit is.
+    class_rows: Vec<(u32, u32, f64)>,
 }
 
 /// Multipliers; never negative.
@@ -114,7 +116,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             }
         }
         let (mut trigger, mut product) = (Vec::new(), Vec::new());
-        let mut own = vec![0.0; program.indexes.len()];
+        let mut own = Vec::new();
         for (u, class) in program.classes.iter().enumerate() {
             let mut triggers = class.triggers.clone();
             triggers.sort_unstable();
@@ -124,9 +126,9 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             }
             for &(j, e) in &class.per_index {
                 if class.always || triggers.binary_search(&j).is_ok() {
-                    own[j as usize] += program.class_scale * e;
+                    own.push((u as u32, j, e));
                 } else if e > 0.0 {
-                    product.push((u as u32, j, program.class_scale * e));
+                    product.push((u as u32, j, e));
                 }
             }
         }
@@ -137,7 +139,31 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             trigger,
             product,
             own,
+            class_rows: program
+                .limits
+                .iter()
+                .enumerate()
+                .skip(1)
+                .flat_map(|(r, limit)| {
+                    let scale = row_scale(limit.at_most);
+                    limit
+                        .classes
+                        .iter()
+                        .map(move |&(u, s)| (r as u32, u, s / scale))
+                })
+                .collect(),
         }
+    }
+
+    /// What a unit of each class's cost costs: the objective's factor and what the limits
+    /// that it counts in charge for it.
+    fn class_price(&self, at: &Multipliers) -> Vec<f64> {
+        let program = self.layout.program;
+        let mut price = vec![program.class_scale; program.classes.len()];
+        for &(r, u, s) in &self.class_rows {
+            price[u as usize] += at.row[r as usize] * s;
+        }
+        price
     }
 
     /// The state of each class that follows from the fixings and from `decided`.
@@ -334,12 +360,11 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             query_cost += query.weight * active.cost[best.1 as usize];
             picked.push(best.1);
         }
-        let mut reduced: Vec<f64> = program
-            .indexes
-            .iter()
-            .zip(&self.own)
-            .map(|(t, o)| t.linear + o)
-            .collect();
+        let price = self.class_price(at);
+        let mut reduced: Vec<f64> = program.indexes.iter().map(|t| t.linear).collect();
+        for &(u, j, e) in &self.own {
+            reduced[j as usize] += price[u as usize] * e;
+        }
         for (s, &i) in self.slot_index.iter().enumerate() {
             // A multiplier on an index that is in for sure would only weaken the bound.
             if fix[i as usize] == Fix::Free {
@@ -350,7 +375,8 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         let mut hot: Vec<f64> = program
             .classes
             .iter()
-            .map(|c| program.class_scale * c.base)
+            .zip(&price)
+            .map(|(c, p)| p * c.base)
             .collect();
         for (k, &(u, i)) in self.trigger.iter().enumerate() {
             if classes[u as usize] == ClassState::Open {
@@ -361,11 +387,12 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         for (k, &(u, j, e)) in self.product.iter().enumerate() {
             match classes[u as usize] {
                 ClassState::Open => {
-                    hot[u as usize] += at.product[k];
-                    reduced[j as usize] += at.product[k];
-                    value -= at.product[k];
+                    let multiplier = at.product[k].min(price[u as usize] * e);
+                    hot[u as usize] += multiplier;
+                    reduced[j as usize] += multiplier;
+                    value -= multiplier;
                 }
-                ClassState::Triggered => reduced[j as usize] += e,
+                ClassState::Triggered => reduced[j as usize] += price[u as usize] * e,
                 ClassState::Quiet => {}
             }
         }
@@ -480,7 +507,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                 }
             })
             .collect();
-        let row = program
+        let mut row: Vec<f64> = program
             .limits
             .iter()
             .enumerate()
@@ -492,6 +519,25 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                 (used - limit.at_most) / row_scale(limit.at_most)
             })
             .collect();
+        if !self.class_rows.is_empty() {
+            let mut cost: Vec<f64> = program
+                .classes
+                .iter()
+                .zip(z)
+                .map(|(c, z)| c.base * z)
+                .collect();
+            for &(u, j, e) in &self.own {
+                cost[u as usize] += e * x[j as usize];
+            }
+            for &(u, j, e) in &self.product {
+                if classes[u as usize] == ClassState::Triggered {
+                    cost[u as usize] += e * x[j as usize];
+                }
+            }
+            for &(r, u, s) in &self.class_rows {
+                row[r as usize] += s * cost[u as usize];
+            }
+        }
         let cap = if program.query_cap == f64::INFINITY {
             0.0
         } else {
@@ -513,16 +559,21 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                 .map(|(a, d)| (a + step * d).max(0.0))
                 .collect()
         };
+        let row = go(&at.row, &direction.row);
+        let price = self.class_price(&Multipliers {
+            row: row.clone(),
+            ..Multipliers::default()
+        });
         let mut product = go(&at.product, &direction.product);
-        for (p, &(_, _, e)) in product.iter_mut().zip(&self.product) {
-            *p = p.min(e);
+        for (p, &(u, _, e)) in product.iter_mut().zip(&self.product) {
+            *p = p.min(price[u as usize] * e);
         }
         let cap_scale = self.layout.program.query_cap.abs().max(1.0);
         Multipliers {
             query: go(&at.query, &direction.query),
             trigger: go(&at.trigger, &direction.trigger),
             product,
-            row: go(&at.row, &direction.row),
+            row,
             cap: (at.cap + step * direction.cap / cap_scale).max(0.0),
         }
     }

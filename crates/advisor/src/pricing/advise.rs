@@ -130,13 +130,17 @@ pub fn advise(
     let mut visited: Vec<Vec<bool>> = Vec::new();
     let mut probed_around: HashSet<Vec<bool>> = HashSet::new();
     let mut rounds = 0;
+    let mut search = limits.search;
     let (mut calls, mut derived) = (asker.calls, asker.derived);
     let mut left = limits.calls.saturating_sub(calls);
     let mut settled: Option<(Problem, Solution)> = None;
     while rounds < limits.rounds.max(1) {
         rounds += 1;
         let problem = verify::problem(workload, &pricings, &corrections);
-        let solution = solve(&problem, limits.search, pulse)?;
+        let solution = solve(&problem, search, pulse)?;
+        // The rounds share the steps; a later one starts from the last answer anyway.
+        let least = (limits.search.steps / 10).max(40_000 * workload.statements.len() as u64);
+        search.steps = search.steps.saturating_sub(solution.steps).max(least);
         if !visited.contains(&solution.chosen) {
             visited.push(solution.chosen.clone());
         }

@@ -95,8 +95,9 @@ pub fn lower(problem: &Problem) -> Result<Lowered, Malformed> {
         program.queries[q].ceiling = now * (1.0 + allowed);
     }
     if let Some(previous) = problem.previous.as_ref().filter(|p| p.len() == n) {
-        let price = rules.switch_share * program.query_cost(&current);
+        let stakes = stakes(problem);
         for (k, &was) in previous.iter().enumerate() {
+            let price = rules.switch_share * stakes[k];
             if was {
                 program.constant += price;
                 program.indexes[k].linear -= price;
@@ -139,6 +140,31 @@ fn check(problem: &Problem) -> Result<(), Malformed> {
         }
     }
     Ok(())
+}
+
+/// What each option could save at most, milliseconds a day: over the statements, the
+/// difference between no option and the best atom with it.
+fn stakes(problem: &Problem) -> Vec<f64> {
+    let mut stakes = vec![0.0; problem.options.len()];
+    let mut best: BTreeMap<usize, f64> = BTreeMap::new();
+    for statement in &problem.statements {
+        best.clear();
+        let empty = statement
+            .atoms
+            .iter()
+            .find(|a| a.options.is_empty())
+            .map_or(0.0, |a| a.believed);
+        for atom in &statement.atoms {
+            for &o in &atom.options {
+                let known = best.entry(o).or_insert(f64::INFINITY);
+                *known = known.min(atom.believed);
+            }
+        }
+        for (&o, &cost) in &best {
+            stakes[o] += statement.weight * (empty - cost).max(0.0);
+        }
+    }
+    stakes
 }
 
 /// Candidates whose best atom improves no statement by `min_improvement` over the same

@@ -132,8 +132,8 @@ pub struct Rules {
     pub horizon_days: f64,
     /// A build or drop counts this many times its price.
     pub act_factor: f64,
-    /// What deviating from the previous advice costs, as a share of the time the statements
-    /// take now, for each option: keeps near-ties from flipping.
+    /// What deviating from the previous advice costs for each option, as a share of what the
+    /// option could save at most: near-ties do not flip with the noise of a day.
     pub switch_share: f64,
 }
 
@@ -151,8 +151,8 @@ impl Default for Rules {
             // A fortnight: the dwell time that an index built gets at least.
             horizon_days: 14.0,
             act_factor: 1.3,
-            // A tenth of a per cent: a fifth of the gap at which the search stops.
-            switch_share: 0.001,
+            // Twice the noise that a statement's measured time has from day to day.
+            switch_share: 0.10,
         }
     }
 }

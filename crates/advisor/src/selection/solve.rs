@@ -20,10 +20,10 @@ pub struct SearchLimits {
 
 impl Default for SearchLimits {
     fn default() -> Self {
-        // About five seconds; what is not proven by then hardly ever is soon after.
+        // Two seconds or so; what is not proven by then hardly ever is soon after.
         SearchLimits {
             gap: 0.005,
-            steps: 2_000_000_000,
+            steps: 400_000_000,
             nodes: 20_000,
         }
     }
