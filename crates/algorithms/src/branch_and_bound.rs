@@ -81,7 +81,10 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
     let (mut best, mut best_score) = incumbent(&layout, seeds, effort);
     let mut bound = f64::NEG_INFINITY;
     let mut fixed = program.clone();
+    // Presolve counts no steps; a whole stride before and after asks the pulse.
+    effort.spend(Effort::STRIDE);
     let mut reduced = reduce(&fixed);
+    effort.spend(Effort::STRIDE);
     let mut nodes = 1;
     // Root: bound, fix by reduced cost, shrink, again while that pays.
     for pass in 0..4 {
@@ -133,6 +136,7 @@ pub fn solve(program: &Program, seeds: &[Vec<bool>], goal: Goal, effort: &mut Ef
         }
         let before = reduced.old.len();
         reduced = reduce(&fixed);
+        effort.spend(Effort::STRIDE);
         if newly == 0 || reduced.old.len() * 10 > before * 9 || pass == 3 {
             break;
         }

@@ -137,6 +137,7 @@ pub fn advise(
     while rounds < limits.rounds.max(1) {
         rounds += 1;
         let problem = verify::problem(workload, &pricings, &corrections);
+        // (The search asks the pulse before it starts.)
         let solution = solve(&problem, search, pulse)?;
         // The rounds share the steps; a later one starts from the last answer anyway.
         let least = (limits.search.steps / 10).max(40_000 * workload.statements.len() as u64);

@@ -210,6 +210,15 @@ fn limits(problem: &Problem, current: &[bool]) -> (Vec<Limit>, Vec<LimitKind>) {
         at_most: rules.storage_budget.map_or(f64::MAX, |b| b as f64),
     });
     kinds.push(LimitKind::Storage);
+    let before_us: Vec<bool> = (0..current.len())
+        .map(|k| {
+            current[k]
+                && !problem
+                    .previous
+                    .as_ref()
+                    .is_some_and(|p| p.get(k) == Some(&true))
+        })
+        .collect();
     for table in &problem.tables {
         let on: Vec<usize> = (0..problem.options.len())
             .filter(|&k| problem.options[k].table == table.table)
@@ -233,23 +242,26 @@ fn limits(problem: &Problem, current: &[bool]) -> (Vec<Limit>, Vec<LimitKind>) {
                 .filter(|&u| problem.updates[u].table == table.table)
                 .map(|u| (u as u32, 1.0))
                 .collect();
-            let now: f64 = on
-                .iter()
-                .filter(|&&k| current[k])
-                .map(|&k| problem.options[k].write_ms)
-                .sum::<f64>()
-                + groups
-                    .iter()
-                    .map(|(u, _)| group_cost(problem, *u as usize, current))
-                    .sum::<f64>();
+            let upkeep = |chosen: &[bool]| -> f64 {
+                let own = on.iter().filter(|&&k| chosen[k]);
+                own.map(|&k| problem.options[k].write_ms.max(0.0))
+                    .sum::<f64>()
+                    + groups
+                        .iter()
+                        .map(|(u, _)| group_cost(problem, *u as usize, chosen))
+                        .sum::<f64>()
+            };
             let more = (share * table.write_ms_now).max(rules.negligible_write_ms);
+            // What was built on our advice counts against the share, or each run would
+            // allow as much again; what exists is not forced out by it.
+            let at_most = (upkeep(&before_us) + more).max(upkeep(current));
             limits.push(Limit {
                 terms: on
                     .iter()
                     .map(|&k| (k as u32, problem.options[k].write_ms.max(0.0)))
                     .collect(),
                 classes: groups,
-                at_most: now + more,
+                at_most,
             });
             kinds.push(LimitKind::Write(table.label.clone(), share));
         }

@@ -90,6 +90,11 @@ pub fn solve(
     limits: SearchLimits,
     pulse: &mut dyn FnMut() -> Pulse,
 ) -> Result<Solution, SelectionError> {
+    // Building the program and giving the reasons take tens of milliseconds on the largest
+    // problems; the search asks by itself.
+    if pulse() == Pulse::Cancel {
+        return Err(SelectionError::Cancelled);
+    }
     let lowered = lower(problem)?;
     let current = problem.current();
     let mut seeds = vec![current.clone()];
@@ -101,7 +106,14 @@ pub fn solve(
         ..Goal::default()
     };
     let found = branch_and_bound::solve(&lowered.program, &seeds, goal, &mut effort);
-    finish(problem, &lowered, found, &current)
+    if pulse() == Pulse::Cancel {
+        return Err(SelectionError::Cancelled);
+    }
+    let solution = finish(problem, &lowered, found, &current);
+    if pulse() == Pulse::Cancel {
+        return Err(SelectionError::Cancelled);
+    }
+    solution
 }
 
 fn finish(
