@@ -7,6 +7,7 @@ fn candidate(label: &str, bytes: u64, write_ms: f64) -> IndexOption {
         label: label.into(),
         table: 1,
         status: Status::Candidate,
+        ours: false,
         bytes,
         write_ms,
         build_ms: 1_000.0,

@@ -38,6 +38,7 @@ fn act(workload: &Workload, planner: &mut Synthetic, chosen: &[bool]) -> Workloa
     planner.real = (0..chosen.len()).filter(|&o| chosen[o]).collect();
     for (o, priced) in next.options.iter_mut().enumerate() {
         priced.handle = planner.handle(o);
+        priced.option.ours |= chosen[o] && priced.option.status == Status::Candidate;
         priced.option.status = match (&priced.option.status, chosen[o]) {
             (Status::Stays { why }, true) => Status::Stays { why: why.clone() },
             // Dropping something again costs lock waits and the risk of another build.

@@ -22,20 +22,22 @@ pub fn improve(
     let free: Vec<usize> = (0..chosen.len())
         .filter(|&i| layout.program.indexes[i].fix == Fix::Free)
         .collect();
-    loop {
+    // Each round improves; the number is bounded all the same.
+    for _ in 0..1_000 {
         state.refresh();
         let better =
             flips(&mut state, &free, end, effort) | swaps(layout, &mut state, &free, end, effort);
         if !better || !effort.open() || effort.spent() >= end {
-            return state.chosen;
+            break;
         }
     }
+    state.chosen
 }
 
 /// Flips whatever improves, in passes, until a pass finds nothing; true if any was made.
 fn flips(state: &mut State<'_, '_>, free: &[usize], end: u64, effort: &mut Effort<'_>) -> bool {
     let mut any = false;
-    loop {
+    for _ in 0..1_000 {
         let mut now = state.score();
         let mut improved = false;
         for &i in free {
@@ -50,10 +52,11 @@ fn flips(state: &mut State<'_, '_>, free: &[usize], end: u64, effort: &mut Effor
             }
         }
         if !improved {
-            return any;
+            break;
         }
         any = true;
     }
+    any
 }
 
 /// For each chosen index: drop it and fill the room with the best additions; keep the

@@ -165,15 +165,17 @@ impl Score {
         self.violation <= Self::SLACK
     }
 
-    /// Smaller violation first, then smaller objective (beyond round-off).
+    /// Smaller violation first, then smaller objective, both beyond round-off (sums that
+    /// are kept flip by flip drift; without the margin a search could circle for ever).
     pub fn better_than(&self, other: &Score) -> bool {
+        let cheaper = self.objective < other.objective - 1e-10 * other.objective.abs().max(1.0);
         if self.feasible() && other.feasible() {
-            return self.objective < other.objective - 1e-12 * other.objective.abs().max(1.0);
+            return cheaper;
         }
-        if (self.violation - other.violation).abs() > 1e-12 {
+        if (self.violation - other.violation).abs() > Self::SLACK {
             return self.violation < other.violation;
         }
-        self.objective < other.objective
+        cheaper
     }
 }
 

@@ -44,7 +44,12 @@ pub fn improve(
     let mut rounds = 0u64;
     let mut fruitless = 0usize;
     // Enough that every neighbourhood had several tries since the last success.
-    while effort.spent() < end && effort.open() && fruitless < 12 * free.len() {
+    let most_rounds = 1_000 * free.len() as u64;
+    while effort.spent() < end
+        && effort.open()
+        && fruitless < 12 * free.len()
+        && rounds < most_rounds
+    {
         rounds += 1;
         if rounds.is_multiple_of(1_000) {
             state.refresh();

@@ -113,6 +113,7 @@ pub fn assemble(
                 label: definition.for_people(None),
                 table: relation.name.oid,
                 status,
+                ours: false,
                 bytes: size.bytes,
                 write_ms: settings.upkeep.of_inserts(
                     &definition,
@@ -200,6 +201,7 @@ fn add_droppable(
                     table: relation.name.oid,
                     // A drop is cheap; what it may cost is the doubt.
                     status: Status::Droppable { price_ms: 1_000.0 },
+                    ours: index.ours,
                     bytes: 0,
                     write_ms: settings.upkeep.of_inserts(
                         definition,

@@ -210,14 +210,11 @@ fn limits(problem: &Problem, current: &[bool]) -> (Vec<Limit>, Vec<LimitKind>) {
         at_most: rules.storage_budget.map_or(f64::MAX, |b| b as f64),
     });
     kinds.push(LimitKind::Storage);
-    let before_us: Vec<bool> = (0..current.len())
-        .map(|k| {
-            current[k]
-                && !problem
-                    .previous
-                    .as_ref()
-                    .is_some_and(|p| p.get(k) == Some(&true))
-        })
+    let before_us: Vec<bool> = problem
+        .options
+        .iter()
+        .zip(current)
+        .map(|(o, &c)| c && !o.ours)
         .collect();
     for table in &problem.tables {
         let on: Vec<usize> = (0..problem.options.len())

@@ -43,6 +43,9 @@ pub struct IndexOption {
     pub table: Oid,
     /// What may be decided.
     pub status: Status,
+    /// It exists and was built on our advice: its upkeep counts against
+    /// `max_write_overhead`.
+    pub ours: bool,
     /// Bytes that count against the storage budget (0 where it does not count).
     pub bytes: u64,
     /// Upkeep, milliseconds a day: inserts, updates that write it anyway, vacuum, cache

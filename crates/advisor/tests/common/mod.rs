@@ -267,6 +267,7 @@ pub fn random_workload(
                         price_ms: 500.0 * d.unit(),
                     }
                 },
+                ours: false,
                 bytes: 1_000 + (9_000.0 * d.unit()) as u64,
                 write_ms: 400.0 * d.unit() * d.unit(),
                 build_ms: 3_000.0 * d.unit(),
