@@ -124,6 +124,8 @@ fn what_changes_something_is_not_for_everybody() {
         "rollback_preview",
         "status",
         "what_if",
+        "what_if_counters",
+        "what_if_subsets",
         "why",
     ];
     let open = cluster.session().column(&format!(
