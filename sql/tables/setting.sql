@@ -3,7 +3,7 @@ CREATE TABLE indexpilot.setting (
     system_identifier bigint NOT NULL,
     database_oid oid NOT NULL,
     part text NOT NULL CHECK (part OPERATOR(pg_catalog.=) ANY (ARRAY[
-        'system', 'capture', 'advisor', 'worker', 'query_guard', 'lineage', 'genome',
+        'system', 'capture', 'advisor', 'worker', 'lineage', 'genome',
         'create_index', 'drop_index', 'reindex'])),
     reason text NOT NULL CHECK (reason OPERATOR(pg_catalog.<>) ''),
     role_name text NOT NULL,

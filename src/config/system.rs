@@ -66,7 +66,7 @@ pub(super) fn define() {
     guc::define_text::<DisabledModules>(
         c"indexpilot.disabled_modules",
         c"Names of modules that are switched off in the whole server, separated by commas.",
-        c"Takes effect at reload, also in sessions that are busy. The modules are capture, advisor, worker, query_guard, lineage and genome.",
+        c"Takes effect at reload, also in sessions that are busy. The modules are capture, advisor, worker, lineage and genome.",
         &DISABLED_MODULES,
         GucContext::Sighup,
         GucFlags::default(),

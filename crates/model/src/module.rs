@@ -14,8 +14,6 @@ pub enum Module {
     Advisor,
     /// Carrying out actions in the background worker.
     Worker,
-    /// The guard that warns of or refuses costly statements.
-    QueryGuard,
     /// Recording users' DDL in the history.
     Lineage,
     /// Keeping the catalogue of fields and who uses them.
@@ -29,11 +27,10 @@ pub enum Module {
 }
 
 /// Modules and features, in the order in which they are shown.
-pub const MODULES: [Module; 9] = [
+pub const MODULES: [Module; 8] = [
     Module::Capture,
     Module::Advisor,
     Module::Worker,
-    Module::QueryGuard,
     Module::Lineage,
     Module::Genome,
     Module::CreateIndex,
@@ -49,7 +46,6 @@ impl Module {
             Module::Capture => "capture",
             Module::Advisor => "advisor",
             Module::Worker => "worker",
-            Module::QueryGuard => "query_guard",
             Module::Lineage => "lineage",
             Module::Genome => "genome",
             Module::CreateIndex => "create_index",

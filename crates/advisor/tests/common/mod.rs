@@ -1,5 +1,5 @@
 //! A synthetic planner with known interactions, for tests and the growth measurement.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use indexpilot_advisor::pricing::{Handle, Load, PricedOption, Workload, WorkloadStatement};
 use indexpilot_advisor::selection::{IndexOption, Rules, Status, TableState, UpdateGroup};
