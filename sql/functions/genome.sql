@@ -43,7 +43,7 @@ REVOKE ALL ON FUNCTION indexpilot.enable_field(text, text, text, text) FROM PUBL
 CREATE FUNCTION indexpilot.disable_field(tenant text, relation text, field text, reason text DEFAULT NULL) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'disable_field_wrapper';
-COMMENT ON FUNCTION indexpilot.disable_field(text, text, text, text) IS 'says that a tenant does not use a field: its demand counts for nothing in advice; true when that is news';
+COMMENT ON FUNCTION indexpilot.disable_field(text, text, text, text) IS 'says that a tenant does not use a field; true when that is news';
 REVOKE ALL ON FUNCTION indexpilot.disable_field(text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION indexpilot.enable_fields(tenants text[], fields text[], reason text DEFAULT NULL) RETURNS bigint

@@ -8,6 +8,7 @@ pub mod session;
 
 use crate::config;
 use crate::pg::catalog;
+use crate::store::genome;
 use crate::store::job::{self, NewJob};
 use crate::store::recommendation;
 use crate::worker::{self, Request};
@@ -33,6 +34,9 @@ fn setup(config: &Config) -> Setup {
         candidates: candidates::Settings {
             max_columns: config.max_columns_per_index.max(1) as usize,
             trigram_schema: catalog::extension_schema("pg_trgm"),
+            refused: genome::refused()
+                .map(|fields| fields.into_keys().collect())
+                .unwrap_or_default(),
             ..candidates::Settings::default()
         },
         plan: plan::Settings::automatic(config),

@@ -124,6 +124,13 @@ pub fn analyse(
         }
     }
     let mut generated = candidates::generate(&sources, &relations, &setup.candidates);
+    let refused = &setup.candidates.refused;
+    generated.candidates.retain(|candidate| {
+        let definition = &candidate.definition;
+        let relation = definition.relation.oid;
+        let mut attributes = definition.attributes().into_iter();
+        !attributes.any(|attribute| refused.contains(&(relation, attribute)))
+    });
     let fold = |list: &mut Vec<usize>| {
         for number in list.iter_mut() {
             *number = owners[*number];

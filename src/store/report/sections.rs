@@ -263,8 +263,7 @@ GROUP BY query_stats.tenant ORDER BY total DESC LIMIT 30",
     Plan {
         id: "expression",
         title: "Declared and observed expression",
-        about: "Fields that a tenant has switched off and yet queries, in the last 7 days. Their demand counts for nothing in \
-advice; either the profile or the application is wrong.",
+        about: "Fields that a tenant has switched off and yet queries, in the last 7 days. Either the profile or the application is wrong.",
         query: "SELECT 'tenant ' || left(encode(sha256(convert_to(q.tenant, 'UTF8')), 'hex'), 8) AS tenant,
     q.relation, q.field, sum(q.calls) AS calls, sum(q.total_ms) AS total
 FROM indexpilot.query_stats AS q

@@ -47,6 +47,8 @@ pub struct Settings {
     pub max_include_bytes: f64,
     /// Schema of the extension pg_trgm, where it is installed.
     pub trigram_schema: Option<String>,
+    /// Attributes (relation, number) that no index may contain: the operator said so.
+    pub refused: std::collections::BTreeSet<(u32, i16)>,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             max_include: 6,
             max_include_bytes: 64.0,
             trigram_schema: None,
+            refused: std::collections::BTreeSet::new(),
         }
     }
 }
