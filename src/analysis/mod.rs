@@ -24,6 +24,10 @@ use indexpilot_pipeline::Setup;
 use pgrx::datum::Uuid;
 use pgrx::spi::SpiResult;
 
+/// Rows of a relation that sizes are estimated from: a tenth of ANALYZE's sample, which keeps
+/// sizes within a few per cent at a tenth of the time, and there are hundreds of candidates.
+const SAMPLE_ROWS: usize = 3_000;
+
 /// Gap at which the search is content. Below the planner's noise (half a per cent), because
 /// within it indexes that save nothing could ride along.
 const GAP: f64 = 0.0005;

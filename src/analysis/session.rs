@@ -87,7 +87,7 @@ pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), Selection
     // Without a yesterday there is nothing to stay close to.
     setup.plan.rules.switch_share = 0.0;
     let deadline = clock::now() + (request.time_limit * 1e6) as i64;
-    let mut planner = Planner::new();
+    let mut planner = Planner::with_sample_rows(super::SAMPLE_ROWS);
     let mut catalog = ServerCatalog::default();
     let mut statements = Vec::new();
     let mut failed = Vec::new();

@@ -138,6 +138,14 @@ impl Planner {
         }
     }
 
+    /// One for hundreds of candidates: sizes are estimated from at most so many rows of a
+    /// relation, because every candidate projects the whole sample once.
+    pub fn with_sample_rows(most_rows: usize) -> Self {
+        let mut planner = Self::new();
+        planner.samples.most_rows = most_rows;
+        planner
+    }
+
     /// Makes a statement known: analyses it, plans it once and checks that its user may run
     /// it. A statement with the same id is replaced.
     pub fn add_statement(

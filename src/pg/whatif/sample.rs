@@ -32,6 +32,8 @@ pub(super) struct RowSample {
 pub(super) struct Samples {
     /// Oldest first.
     kept: Vec<RowSample>,
+    /// Rows of a sample at most; 0 is what ANALYZE takes.
+    pub most_rows: usize,
 }
 
 impl Samples {
@@ -50,7 +52,7 @@ impl Samples {
         watch::add(relation);
         let context = Context::new(c"indexpilot row sample");
         // SAFETY: the relation is locked.
-        let (tuples, total) = unsafe { context.within(|| take(relation))? };
+        let (tuples, total) = unsafe { context.within(|| take(relation, self.most_rows))? };
         self.kept.push(RowSample {
             relation,
             tuples,
@@ -82,12 +84,20 @@ impl Random {
 }
 
 /// Reads the sample into the current context.
-unsafe fn take(oid: pg_sys::Oid) -> Result<(Vec<pg_sys::HeapTuple>, f64), Failure> {
+unsafe fn take(
+    oid: pg_sys::Oid,
+    most_rows: usize,
+) -> Result<(Vec<pg_sys::HeapTuple>, f64), Failure> {
     // SAFETY: the relation is locked by the caller; the scan is ended here, or by the end of
     // the subtransaction when an error unwinds.
     unsafe {
         // 300 rows a histogram bucket, like std_typanalyze; never more than ANALYZE's default.
         let wanted = (300 * pg_sys::default_statistics_target.clamp(1, 100)) as usize;
+        let wanted = if most_rows == 0 {
+            wanted
+        } else {
+            wanted.min(most_rows)
+        };
         let relation = pg_sys::relation_open(oid, pg_sys::NoLock as i32);
         let am = (*relation).rd_tableam;
         let pages = u64::from(pg_sys::RelationGetNumberOfBlocksInFork(

@@ -55,8 +55,8 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             max_columns: 4,
-            most_per_statement: 60,
-            most_per_relation: 160,
+            most_per_statement: 40,
+            most_per_relation: 120,
             max_include: 6,
             max_include_bytes: 64.0,
             trigram_schema: None,
