@@ -121,7 +121,7 @@ pub unsafe fn set_default_statistics_target(stats: *mut pg_sys::VacAttrStats) {
 ///
 /// # Safety
 /// Both belong to one planner call.
-#[cfg_attr(feature = "pg15", allow(unused_variables))]
+#[allow(unused_variables)] // Each version needs only one of the two.
 pub unsafe fn user_of(
     rel: *const pg_sys::RelOptInfo,
     entry: *const pg_sys::RangeTblEntry,
@@ -136,6 +136,20 @@ pub unsafe fn user_of(
         {
             (*rel).userid
         }
+    }
+}
+
+/// Whether a role may read all columns of a relation by a grant on the relation
+/// (catalog/acl.h; privileges are 32 bits wide in 15, 64 from 16 on).
+///
+/// # Safety
+/// Within a transaction; the relation exists.
+#[cfg_attr(feature = "pg15", allow(clippy::useless_conversion))]
+pub unsafe fn may_select(relation: pg_sys::Oid, role: pg_sys::Oid) -> bool {
+    // SAFETY: the caller's promise; the function only reads catalogs.
+    unsafe {
+        pg_sys::pg_class_aclcheck(relation, role, pg_sys::AclMode::from(pg_sys::ACL_SELECT))
+            == pg_sys::AclResult::ACLCHECK_OK
     }
 }
 

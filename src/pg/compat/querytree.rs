@@ -42,3 +42,28 @@ pub unsafe fn group_expressions(entry: *const pg_sys::RangeTblEntry) -> *mut pg_
         }
     }
 }
+
+/// Whether a sort by this operator is a descending one (the `>` of an ordering); false also for
+/// an operator that belongs to none.
+///
+/// # Safety
+/// Within a transaction.
+pub unsafe fn sorts_descending(operator: pg_sys::Oid) -> bool {
+    let (mut family, mut input) = (pg_sys::InvalidOid, pg_sys::InvalidOid);
+    // SAFETY: a catalog lookup into variables of our own. lsyscache.c speaks of the strategy of a
+    // B-tree until 17, of a comparison type from 18 on.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        {
+            let mut strategy = 0;
+            pg_sys::get_ordering_op_properties(operator, &mut family, &mut input, &mut strategy)
+                && u32::try_from(strategy) == Ok(pg_sys::BTGreaterStrategyNumber)
+        }
+        #[cfg(feature = "pg18")]
+        {
+            let mut comparison = pg_sys::CompareType::COMPARE_INVALID;
+            pg_sys::get_ordering_op_properties(operator, &mut family, &mut input, &mut comparison)
+                && comparison == pg_sys::CompareType::COMPARE_GT
+        }
+    }
+}

@@ -5,6 +5,7 @@ use super::element::{Side, stripped};
 use super::operators;
 use super::quals::Place;
 use super::{Builder, names};
+use crate::pg::compat::querytree as compat;
 use crate::pg::nodes::{items, tag};
 use indexpilot_model::expression::Expression;
 use indexpilot_model::query::{Comparand, FieldRole, FieldUse};
@@ -261,10 +262,7 @@ fn partner(side: Side) -> Comparand {
 
 /// The role of a sort by this operator.
 unsafe fn direction(operator: pg_sys::Oid, nulls_first: bool) -> FieldRole {
-    let (mut family, mut input, mut strategy) = (pg_sys::InvalidOid, pg_sys::InvalidOid, 0i16);
-    let known =
-        pg_sys::get_ordering_op_properties(operator, &mut family, &mut input, &mut strategy);
-    let descending = known && strategy == pg_sys::BTGreaterStrategyNumber as i16;
+    let descending = compat::sorts_descending(operator);
     match (descending, nulls_first) {
         (false, false) => FieldRole::OrderAscending,
         (false, true) => FieldRole::OrderAscendingNullsFirst,

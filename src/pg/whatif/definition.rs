@@ -166,9 +166,7 @@ unsafe fn check_rights(relation: pg_sys::Oid) -> Result<(), Failure> {
     // SAFETY: reads catalogs only.
     unsafe {
         let user = pg_sys::GetUserId();
-        if pg_sys::pg_class_aclcheck(relation, user, pg_sys::ACL_SELECT)
-            != pg_sys::AclResult::ACLCHECK_OK
-        {
+        if !compat::may_select(relation, user) {
             return Err(Failure::new(
                 PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
                 format!("permission denied for relation {}", rel_name(relation)),

@@ -279,9 +279,7 @@ unsafe fn may_see(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) 
             } else {
                 checked
             };
-            if pg_sys::pg_class_aclcheck((*entry).relid, user, pg_sys::ACL_SELECT)
-                == pg_sys::AclResult::ACLCHECK_OK
-            {
+            if compat::may_select((*entry).relid, user) {
                 return true;
             }
             if (*root).append_rel_array.is_null() {
