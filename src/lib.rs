@@ -52,7 +52,9 @@ pub extern "C-unwind" fn _PG_init() {
         tidy: || {
             let days = config::current().retention;
             if let Err(e) =
-                store::retention::prune(days).and_then(|_| store::recommendation::tidy(days))
+                store::retention::prune(days)
+                    .and_then(|_| store::recommendation::tidy(days))
+                    .and_then(|_| store::statement::tidy(days))
             {
                 error!("{e}");
             }

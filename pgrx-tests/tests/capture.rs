@@ -88,3 +88,201 @@ fn errors_are_counted_and_pass_with_every_field() {
     );
     cluster.wait(&calls("INSERT INTO u VALUES ($1)"), "1");
 }
+
+#[test]
+fn tenants_are_told_by_session_parameter_constant_and_setting() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.tenant_setting = 'app.tenant'")
+        .start();
+    cluster.session().run("CREATE EXTENSION indexpilot");
+    let mut session = watched(&cluster);
+    session.run("CREATE TABLE t (id int, tenant_id bigint, name text)");
+    session.run("INSERT INTO t SELECT i, i % 3, 'n' FROM generate_series(1, 300) AS i");
+    for tenant in [1i64, 1, 2] {
+        session
+            .query("SELECT id FROM t WHERE tenant_id = $1", &[&tenant])
+            .expect("a prepared statement runs");
+    }
+    session.run("SELECT name FROM t WHERE tenant_id = 1");
+    session.run("SELECT name FROM t WHERE tenant_id = 2");
+    session.run("SELECT name FROM t WHERE tenant_id = 2");
+    session.run("SET app.tenant = '2'");
+    session.run("SELECT count(*) FROM t WHERE tenant_id = current_setting('app.tenant')::bigint");
+    session.run("SET indexpilot.tenant_id = 'acme'");
+    session.run("SELECT count(*) FROM t");
+    session.run("RESET indexpilot.tenant_id");
+    let of = |tenant: &str| {
+        format!(
+            "SELECT coalesce(sum(t.calls), 0) FROM indexpilot.tenant_stats AS t
+             JOIN indexpilot.statement AS s ON s.id = t.statement
+             WHERE t.tenant = '{tenant}' AND s.kind = 'select' AND s.relations <> '{{}}'"
+        )
+    };
+    cluster.wait(&of("1"), "3");
+    cluster.wait(&of("2"), "4");
+    cluster.wait(&of("acme"), "1");
+    assert_eq!(
+        cluster.session().column(
+            "SELECT tenant || ' ' || calls FROM indexpilot.query_stats
+             WHERE field = 'name' AND role = 'output' ORDER BY 1"
+        ),
+        ["1 1", "2 2"]
+    );
+    // What was attributed to a tenant can be forgotten.
+    session.run("SELECT indexpilot.reset_tenant('acme')");
+    cluster.wait(&of("acme"), "0");
+}
+
+#[test]
+fn views_hide_texts_of_others_and_reset_forgets() {
+    let cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    session.run("CREATE TABLE t (id int); CREATE ROLE reader LOGIN");
+    session.run("SELECT id FROM t WHERE id = 1");
+    cluster.wait(
+        "SELECT calls FROM indexpilot.statements WHERE query = 'SELECT id FROM t WHERE id = $1'",
+        "1",
+    );
+    let mut reader = cluster.session_as("reader", "postgres");
+    assert_eq!(
+        reader.text("SELECT count(*) FROM indexpilot.statements WHERE query LIKE '%FROM t%'"),
+        "0"
+    );
+    assert_eq!(
+        reader.error("SELECT * FROM indexpilot.tenants").code,
+        "42501"
+    );
+    assert_eq!(
+        reader
+            .error("SELECT * FROM indexpilot.statement_source")
+            .code,
+        "42501"
+    );
+    assert_eq!(reader.error("SELECT indexpilot.reset()").code, "42501");
+    session.run("SELECT indexpilot.reset()");
+    session.run("SELECT id FROM t WHERE id = 2");
+    cluster.wait(
+        "SELECT calls FROM indexpilot.statements WHERE query = 'SELECT id FROM t WHERE id = $1'",
+        "1",
+    );
+}
+
+/// Every statement's calls and rows, theirs and ours, by their query identifier.
+const DIFFERENCE: &str = "
+    WITH theirs AS (
+        SELECT queryid AS query_id, sum(calls) AS calls, sum(rows) AS rows
+        FROM public.pg_stat_statements
+        WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND userid = 'loader'::regrole
+        GROUP BY 1),
+    ours AS (
+        SELECT s.query_id, sum(t.calls) AS calls, sum(t.rows) AS rows
+        FROM indexpilot.statement AS s JOIN indexpilot.statement_stats AS t ON t.statement = s.id
+        WHERE s.role_name = 'loader' AND s.kind <> 'utility' GROUP BY 1)
+    SELECT count(*) FROM ours FULL JOIN theirs USING (query_id)
+    WHERE (ours.query_id IS NOT NULL OR query_id IN (
+            SELECT queryid FROM public.pg_stat_statements WHERE query ~* '^\\s*(select|insert|update|delete|with|prepare)'))
+      AND (ours.calls IS DISTINCT FROM theirs.calls OR ours.rows IS DISTINCT FROM theirs.rows)";
+
+#[test]
+fn calls_and_rows_are_those_of_pg_stat_statements() {
+    let cluster = Cluster::builder()
+        .preload("pg_stat_statements,indexpilot")
+        .conf("pg_stat_statements.track = all\npg_stat_statements.max = 5000\nmax_connections = 60")
+        .start();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION indexpilot; CREATE EXTENSION pg_stat_statements");
+    session.run(
+        "CREATE ROLE loader LOGIN;
+         CREATE TABLE a (id int PRIMARY KEY, v int); CREATE TABLE log (id int, v int);
+         INSERT INTO a SELECT i, i % 10 FROM generate_series(1, 500) AS i;
+         CREATE FUNCTION f(x int) RETURNS bigint LANGUAGE plpgsql AS $$
+            DECLARE n bigint; BEGIN
+            SELECT count(*) INTO n FROM a WHERE v = x;
+            BEGIN PERFORM 1 / (x - 3); EXCEPTION WHEN division_by_zero THEN n := n + 1; END;
+            RETURN n; END $$;
+         CREATE FUNCTION trg() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN INSERT INTO log VALUES (new.id, new.v); RETURN new; END $$;
+         CREATE TRIGGER after_update AFTER UPDATE ON a FOR EACH ROW EXECUTE FUNCTION trg();
+         GRANT ALL ON a, log TO loader",
+    );
+    drop(watched(&cluster));
+    let failures = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for client in 0..32i32 {
+            let (cluster, failures) = (&cluster, &failures);
+            scope.spawn(move || {
+                let mut session = cluster.session_as("loader", "postgres");
+                let statement = session.prepare("SELECT v FROM a WHERE id = $1").expect("prepare");
+                for round in 0..20i32 {
+                    session.query(&statement, &[&(client * 10 + round)]).expect("a point query");
+                    session.run(&format!("SELECT f({})", round % 5));
+                    session.run(&format!("UPDATE a SET v = v + 1 WHERE id = {}", client + 1));
+                    session.run("SELECT 1; SELECT count(*) FROM a WHERE v > 3; SELECT 2");
+                    session.run("BEGIN; DECLARE c CURSOR FOR SELECT * FROM a WHERE id < 50; FETCH ALL FROM c; COMMIT");
+                    session.run("WITH x AS (INSERT INTO log VALUES (0, 0) RETURNING id) SELECT * FROM x");
+                    if session.try_rows("SELECT id / (v - v) FROM a").is_err() {
+                        failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    cluster.wait(DIFFERENCE, "0");
+    let mut session = cluster.session();
+    assert_eq!(
+        session.text(
+            "SELECT errors FROM indexpilot.statement WHERE query = 'SELECT id / (v - v) FROM a'"
+        ),
+        failures.into_inner().to_string()
+    );
+    assert!(
+        session.number(
+            "SELECT count(*) FROM indexpilot.statement WHERE role_name = 'loader' AND NOT top_level"
+        ) > 3.0
+    );
+}
+
+#[test]
+fn more_statements_than_fit_are_dropped_and_counted() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.max_statements = 100\nindexpilot.capture_text_memory = '256kB'\nmax_connections = 240")
+        .start();
+    cluster.session().run("CREATE EXTENSION indexpilot");
+    watched(&cluster).run("CREATE TABLE t (a int)");
+    std::thread::scope(|scope| {
+        for client in 0..200 {
+            let cluster = &cluster;
+            scope.spawn(move || {
+                let mut session = cluster.session();
+                for number in 0..20 {
+                    session.run(&format!(
+                        "SELECT a AS c{client}_{number} FROM t WHERE a = 1"
+                    ));
+                }
+            });
+        }
+    });
+    let mut session = cluster.session();
+    assert!(session.number("SELECT dropped_statements FROM indexpilot.capture_memory()") > 0.0);
+    assert!(session.number("SELECT statements FROM indexpilot.capture_memory()") <= 100.0);
+}
+
+#[test]
+fn a_crash_loses_an_interval_at_most_and_keeps_the_history() {
+    let cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    session.run("CREATE TABLE t (id int)");
+    session.run("SELECT id FROM t WHERE id = 1");
+    let ours = "SELECT sum(calls) FROM indexpilot.statements WHERE query = 'SELECT id FROM t WHERE id = $1'";
+    cluster.wait(ours, "1");
+    let victim = cluster.session().text("SELECT pg_backend_pid()");
+    let mut victim_session = cluster.session();
+    let pid = victim_session.text("SELECT pg_backend_pid()");
+    assert_ne!(pid, victim);
+    cluster.crash(pid.parse().expect("a process id"));
+    let mut session = watched(&cluster);
+    assert_eq!(session.text(ours), "1");
+    session.run("SELECT id FROM t WHERE id = 7");
+    cluster.wait(ours, "2");
+}

@@ -145,3 +145,28 @@ COMMENT ON COLUMN indexpilot.query_stats.rows IS 'rows that these statements ret
 COMMENT ON COLUMN indexpilot.query_stats.total_ms IS 'time of these statements, milliseconds; a statement with several fields counts for each';
 REVOKE ALL ON indexpilot.query_stats FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.query_stats', '');
+
+-- Work by tenant and statement.
+CREATE TABLE indexpilot.tenant_stats (
+    system_identifier bigint NOT NULL,
+    database_oid oid NOT NULL,
+    bucket timestamp with time zone NOT NULL,
+    tenant text NOT NULL,
+    statement uuid NOT NULL,
+    calls bigint NOT NULL,
+    rows bigint NOT NULL,
+    total_ms double precision NOT NULL,
+    PRIMARY KEY (system_identifier, database_oid, bucket, tenant, statement)
+);
+CREATE INDEX tenant_stats_bucket ON indexpilot.tenant_stats (bucket);
+COMMENT ON TABLE indexpilot.tenant_stats IS 'executions by time bucket, tenant and statement';
+COMMENT ON COLUMN indexpilot.tenant_stats.system_identifier IS 'the cluster the row was written in';
+COMMENT ON COLUMN indexpilot.tenant_stats.database_oid IS 'the database the row was written in';
+COMMENT ON COLUMN indexpilot.tenant_stats.bucket IS 'start of the bucket: five minutes, an hour after a day';
+COMMENT ON COLUMN indexpilot.tenant_stats.tenant IS 'the tenant''s key as text, cut to 48 bytes';
+COMMENT ON COLUMN indexpilot.tenant_stats.statement IS 'the statement';
+COMMENT ON COLUMN indexpilot.tenant_stats.calls IS 'executions for the tenant';
+COMMENT ON COLUMN indexpilot.tenant_stats.rows IS 'rows returned or changed';
+COMMENT ON COLUMN indexpilot.tenant_stats.total_ms IS 'time in the executor, milliseconds';
+REVOKE ALL ON indexpilot.tenant_stats FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('indexpilot.tenant_stats', '');

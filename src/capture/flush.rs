@@ -6,6 +6,7 @@
 
 use super::fields::role_name;
 use crate::pg::hooks::{Source, decode};
+use crate::pg::shmem::table::DrainedTenant;
 use crate::pg::shmem::{self, Block, Drained, Entry};
 use crate::pg::{clock, querytree, spi};
 use crate::store::statement::{self, Known, NewSource, NewStatement};
@@ -27,6 +28,11 @@ struct Saver {
     uncommitted: Vec<Drained>,
     /// Of an earlier transaction that failed.
     carried: Vec<Drained>,
+    /// The same for tenants.
+    uncommitted_tenants: Vec<(MemoryKey, DrainedTenant)>,
+    carried_tenants: Vec<(MemoryKey, DrainedTenant)>,
+    /// Resets seen.
+    resets: u64,
 }
 
 thread_local! {
@@ -77,9 +83,14 @@ pub fn flush() {
         // What the last call left here was not committed.
         let lost = std::mem::take(&mut saver.uncommitted);
         saver.carried.extend(lost);
+        let lost = std::mem::take(&mut saver.uncommitted_tenants);
+        saver.carried_tenants.extend(lost);
     });
     pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, || {
-        SAVER.with_borrow_mut(|saver| saver.uncommitted.clear());
+        SAVER.with_borrow_mut(|saver| {
+            saver.uncommitted.clear();
+            saver.uncommitted_tenants.clear();
+        });
     });
     if let Err(error) = save(block) {
         pgrx::error!("{error}");
@@ -90,7 +101,17 @@ fn save(block: &Block) -> SpiResult<()> {
     let database = spi::database().to_u32();
     let now = clock::now();
     let drained = SAVER.with_borrow_mut(|saver| std::mem::take(&mut saver.carried));
-    SAVER.with_borrow_mut(|saver| saver.uncommitted.extend(drained));
+    SAVER.with_borrow_mut(|saver| {
+        saver.uncommitted.extend(drained);
+        let tenants = std::mem::take(&mut saver.carried_tenants);
+        saver.uncommitted_tenants.extend(tenants);
+        let resets = block.header().resets.load(Ordering::Acquire);
+        if saver.resets != resets {
+            saver.resets = resets;
+            saver.known.clear();
+        }
+    });
+    let mut keys: HashMap<u64, MemoryKey> = HashMap::new();
     let crowded =
         block.header().entries.load(Ordering::Relaxed) as usize > block.sizes().statements * 9 / 10;
     for entry in block.entries() {
@@ -99,6 +120,7 @@ fn save(block: &Block) -> SpiResult<()> {
             continue;
         }
         receive(block, entry)?;
+        keys.insert(entry.key.load(Ordering::Relaxed), memory_key(entry));
         if let Some(drained) = entry.drain() {
             entry.last_moved.store(now, Ordering::Relaxed);
             SAVER.with_borrow_mut(|saver| saver.uncommitted.push(drained));
@@ -109,19 +131,31 @@ fn save(block: &Block) -> SpiResult<()> {
             block.retire(entry);
         }
     }
-    // Taken out while SQL runs, put back before anything can go wrong with the commit.
-    let drained = SAVER.with_borrow(|saver| saver.uncommitted.clone());
-    write(block, &drained, now)
+    let tenants = block.drain_tenants(|statement| keys.contains_key(&statement));
+    SAVER.with_borrow_mut(|saver| {
+        saver.uncommitted_tenants.extend(
+            tenants
+                .into_iter()
+                .map(|tenant| (keys[&tenant.statement], tenant)),
+        );
+    });
+    let (drained, tenants) =
+        SAVER.with_borrow(|saver| (saver.uncommitted.clone(), saver.uncommitted_tenants.clone()));
+    write(block, &drained, &tenants, now)
 }
 
-/// Takes in what backends sent about a statement.
-fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
-    let key: MemoryKey = (
+fn memory_key(entry: &Entry) -> MemoryKey {
+    (
         entry.query_id.load(Ordering::Relaxed),
         entry.user.load(Ordering::Relaxed),
         entry.top_level.load(Ordering::Relaxed) != 0,
         entry.kind.load(Ordering::Relaxed) == UTILITY,
-    );
+    )
+}
+
+/// Takes in what backends sent about a statement.
+fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
+    let key = memory_key(entry);
     if let Some(source) = block.take(&entry.source).and_then(|bytes| decode(&bytes)) {
         let known = first_sight(key, entry, source)?;
         SAVER.with_borrow_mut(|saver| saver.known.insert(key, known));
@@ -273,6 +307,9 @@ fn timestamp(microseconds: i64) -> Value {
     Value::from(super::moment::iso(microseconds))
 }
 
+/// Relation, field, role, kind of statement, tenant.
+type FieldKey = (String, String, String, String, String);
+
 /// Sums of one field use.
 #[derive(Default)]
 struct FieldSum {
@@ -282,10 +319,16 @@ struct FieldSum {
     milliseconds: f64,
 }
 
-fn write(block: &Block, drained: &[Drained], now: i64) -> SpiResult<()> {
+fn write(
+    block: &Block,
+    drained: &[Drained],
+    tenants: &[(MemoryKey, DrainedTenant)],
+    now: i64,
+) -> SpiResult<()> {
     let bucket = timestamp(now - now.rem_euclid(BUCKET));
     let (mut statements, mut stats) = (BTreeMap::new(), BTreeMap::new());
-    let mut fields: BTreeMap<(String, String, String, String), FieldSum> = BTreeMap::new();
+    let mut tenant_rows: Vec<Value> = Vec::new();
+    let mut fields: BTreeMap<FieldKey, FieldSum> = BTreeMap::new();
     for one in drained {
         let key: MemoryKey = (one.query_id, one.user, one.top_level, one.kind == UTILITY);
         let known = match lookup(key)? {
@@ -311,8 +354,25 @@ fn write(block: &Block, drained: &[Drained], now: i64) -> SpiResult<()> {
                 plan,
             );
         }
+        let mut rest = Work::of(one);
+        for (_, tenant) in tenants.iter().filter(|(other, _)| *other == key) {
+            let work = Work {
+                calls: tenant.calls.min(rest.calls),
+                rows: tenant.rows.min(rest.rows),
+                nanoseconds: tenant.nanoseconds.min(rest.nanoseconds),
+            };
+            rest.calls -= work.calls;
+            rest.rows -= work.rows;
+            rest.nanoseconds -= work.nanoseconds;
+            tenant_rows.push(json!({ "bucket": bucket, "tenant": tenant.tenant,
+                "statement": known.id, "calls": work.calls, "rows": work.rows,
+                "total_ms": work.nanoseconds as f64 / 1e6 }));
+            if let Some(shape) = &known.shape {
+                add_fields(&mut fields, shape, &known.kind, &tenant.tenant, &work);
+            }
+        }
         if let Some(shape) = &known.shape {
-            add_fields(&mut fields, shape, &known.kind, one);
+            add_fields(&mut fields, shape, &known.kind, "", &rest);
         }
     }
     let statements: Vec<Value> = statements
@@ -328,13 +388,14 @@ fn write(block: &Block, drained: &[Drained], now: i64) -> SpiResult<()> {
         .collect();
     let fields: Vec<Value> = fields
         .into_iter()
-        .map(|((relation, field, role, kind), sum)| {
-            json!({ "bucket": bucket, "tenant": "", "relation": relation,
+        .map(|((relation, field, role, kind, tenant), sum)| {
+            json!({ "bucket": bucket, "tenant": tenant, "relation": relation,
                 "relation_oid": sum.relation_oid, "field": field, "role": role, "kind": kind,
                 "calls": sum.calls, "rows": sum.rows, "total_ms": sum.milliseconds })
         })
         .collect();
-    statement::add_counters(&statements, &stats, &fields)
+    statement::add_counters(&statements, &stats, &fields)?;
+    statement::add_tenants(&merged(tenant_rows))
 }
 
 /// The next planning of the statement sends its text again.
@@ -391,18 +452,13 @@ fn stats_row(id: &str, bucket: &Value, plan: u64, sum: &shmem::entry::DrainedPla
 }
 
 fn add_fields(
-    fields: &mut BTreeMap<(String, String, String, String), FieldSum>,
+    fields: &mut BTreeMap<FieldKey, FieldSum>,
     shape: &QueryShape,
     kind: &str,
-    drained: &Drained,
+    tenant: &str,
+    work: &Work,
 ) {
-    let (mut calls, mut rows, mut nanoseconds) = (0, 0, 0);
-    for plan in &drained.plans {
-        calls += plan.calls;
-        rows += plan.rows;
-        nanoseconds += plan.nanoseconds;
-    }
-    if calls == 0 {
+    if work.calls == 0 {
         return;
     }
     let mut seen = BTreeSet::new();
@@ -419,6 +475,7 @@ fn add_fields(
             field.element.for_people(),
             role_name(field.role),
             kind.to_owned(),
+            tenant.to_owned(),
         );
         // A field that a statement uses twice in one role is used once.
         if !seen.insert(key.clone()) {
@@ -426,8 +483,67 @@ fn add_fields(
         }
         let sum = fields.entry(key).or_default();
         sum.relation_oid = relation.oid;
-        sum.calls += calls;
-        sum.rows += rows;
-        sum.milliseconds += nanoseconds as f64 / 1e6;
+        sum.calls += work.calls;
+        sum.rows += work.rows;
+        sum.milliseconds += work.nanoseconds as f64 / 1e6;
     }
+}
+
+/// Executions, rows and time.
+struct Work {
+    calls: u64,
+    rows: u64,
+    nanoseconds: u64,
+}
+
+impl Work {
+    fn of(drained: &Drained) -> Self {
+        drained.plans.iter().fold(
+            Work {
+                calls: 0,
+                rows: 0,
+                nanoseconds: 0,
+            },
+            |sum, plan| Work {
+                calls: sum.calls + plan.calls,
+                rows: sum.rows + plan.rows,
+                nanoseconds: sum.nanoseconds + plan.nanoseconds,
+            },
+        )
+    }
+}
+
+/// One row for each tenant and statement: an insertion must not meet a key twice.
+fn merged(rows: Vec<Value>) -> Vec<Value> {
+    let mut sums: BTreeMap<(String, String), Value> = BTreeMap::new();
+    for row in rows {
+        let key = (row["tenant"].to_string(), row["statement"].to_string());
+        match sums.entry(key) {
+            std::collections::btree_map::Entry::Vacant(place) => {
+                place.insert(row);
+            }
+            std::collections::btree_map::Entry::Occupied(mut place) => {
+                let sum = place.get_mut();
+                for column in ["calls", "rows"] {
+                    let total =
+                        sum[column].as_u64().unwrap_or(0) + row[column].as_u64().unwrap_or(0);
+                    sum[column] = Value::from(total);
+                }
+                let total = sum["total_ms"].as_f64().unwrap_or(0.0)
+                    + row["total_ms"].as_f64().unwrap_or(0.0);
+                sum["total_ms"] = Value::from(total);
+            }
+        }
+    }
+    sums.into_values().collect()
+}
+
+/// A latency quantile of a stored histogram, milliseconds.
+pub fn quantile(histogram: &Value, share: f64) -> Option<f64> {
+    let counts: Vec<(u16, u64)> = histogram
+        .as_object()?
+        .iter()
+        .filter_map(|(bucket, count)| Some((bucket.parse().ok()?, count.as_u64()?)))
+        .collect();
+    indexpilot_model::histogram::quantile(&counts, share).map(|nanoseconds| nanoseconds / 1e6)
 }

@@ -11,6 +11,7 @@ pub use flush::{flush, unsaved};
 
 use crate::config;
 use crate::pg::hooks;
+use std::sync::atomic::Ordering;
 
 /// Installs the hooks. From `_PG_init`, after the settings were defined.
 pub fn install() {
@@ -23,4 +24,48 @@ pub fn install() {
 /// Whether parameter values may be kept.
 pub fn samples_parameters() -> bool {
     config::sample_parameters()
+}
+
+/// Forgets statistics of this database: all, or those of a tenant.
+///
+/// # Errors
+/// What SPI reports.
+pub fn reset(tenant: Option<&str>) -> pgrx::spi::SpiResult<()> {
+    crate::store::statement::forget(tenant)?;
+    if tenant.is_none()
+        && let Some(block) = crate::pg::shmem::block()
+    {
+        let database = crate::pg::spi::database().to_u32();
+        for entry in block.entries() {
+            if entry.state.load(Ordering::Acquire) != 0
+                && entry.database.load(Ordering::Relaxed) == database
+            {
+                let _ = entry.drain();
+                // The next planning sends the text again.
+                entry
+                    .wants
+                    .fetch_or(crate::pg::shmem::entry::Wants::SOURCE, Ordering::AcqRel);
+            }
+        }
+        block.header().resets.fetch_add(1, Ordering::AcqRel);
+    }
+    Ok(())
+}
+
+/// Bytes, statements, room for statements, evicted, dropped statements, texts and tenant
+/// pairs, errors elsewhere; `None` where the library was not preloaded.
+pub fn memory() -> Option<[i64; 8]> {
+    let block = crate::pg::shmem::block()?;
+    let header = block.header();
+    let value = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed) as i64;
+    Some([
+        crate::pg::shmem::bytes(&block.sizes()) as i64,
+        value(&header.entries),
+        block.sizes().statements as i64,
+        value(&header.evicted),
+        value(&header.dropped_statements),
+        value(&header.dropped_texts),
+        value(&header.dropped_tenants),
+        value(&header.errors_elsewhere),
+    ])
 }

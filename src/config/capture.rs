@@ -1,14 +1,108 @@
 //! Settings of capture.
 
+use crate::pg::guc::{self, Checked};
+use crate::pg::hooks::tenant;
 use crate::pg::shmem::Sizes;
+use indexpilot_model::setting::Refusal;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
 
 static MAX_STATEMENTS: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 static TEXT_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(6 * 1024);
 static MAX_TENANT_PAIRS: GucSetting<i32> = GucSetting::<i32>::new(8_192);
 static SAMPLE_PARAMETERS: GucSetting<bool> = GucSetting::<bool>::new(true);
 
+static TENANT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static TENANT_COLUMN: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"tenant_id"));
+static TENANT_SETTING: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static TENANT_SOURCE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"column"));
+
+struct TenantId;
+impl Checked<str> for TenantId {
+    fn assigned(value: &str) {
+        tenant::set_session(value);
+    }
+}
+
+struct TenantColumn;
+impl Checked<str> for TenantColumn {
+    fn assigned(value: &str) {
+        tenant::set_column(value);
+    }
+}
+
+struct TenantSetting;
+impl Checked<str> for TenantSetting {
+    fn assigned(value: &str) {
+        tenant::set_setting(value);
+    }
+}
+
+struct TenantSource;
+impl Checked<str> for TenantSource {
+    fn check(value: &str) -> Result<(), Refusal> {
+        match value {
+            "column" | "schema" | "role" => Ok(()),
+            _ => Err(Refusal {
+                detail: format!("\"{value}\" is no source of tenants."),
+                hint: String::from("Available values: column, schema, role."),
+            }),
+        }
+    }
+
+    fn assigned(value: &str) {
+        tenant::set_source(match value {
+            "schema" => tenant::Source::Schema,
+            "role" => tenant::Source::Role,
+            _ => tenant::Source::Column,
+        });
+    }
+}
+
+fn define_tenants() {
+    // Default empty: only the application knows. The only setting of ours that anybody may
+    // set, because a session says it of itself.
+    guc::define_text::<TenantId>(
+        c"indexpilot.tenant_id",
+        c"Names the tenant that this session works for.",
+        c"Counts before every other source. Behind a pooler use SET LOCAL.",
+        &TENANT_ID,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    // Default tenant_id, the usual name. Where no such column is compared, nothing happens.
+    guc::define_text::<TenantColumn>(
+        c"indexpilot.tenant_column",
+        c"Names the column whose value tells the tenant.",
+        c"A statement that compares it with a constant or a parameter works for that tenant, evaluated for each execution.",
+        &TENANT_COLUMN,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default empty: setting names are the application's own.
+    guc::define_text::<TenantSetting>(
+        c"indexpilot.tenant_setting",
+        c"Names the setting of the application that holds the tenant.",
+        c"For statements and row-security policies that compare with current_setting() of it.",
+        &TENANT_SETTING,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default column: the usual way to keep tenants in shared tables.
+    guc::define_text::<TenantSource>(
+        c"indexpilot.tenant_source",
+        c"Sets what tells tenants apart: column, schema or role.",
+        c"column: tenant_column and tenant_setting; schema: the schema of the statement's relations; role: who runs it.",
+        &TENANT_SOURCE,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+}
+
 pub(super) fn define() {
+    define_tenants();
     if crate::pg::process::preloading() {
         // Default 5000, as pg_stat_statements.max: it holds the statements of an application
         // with room to spare. An entry takes about 10.5 kB of address space, and of memory

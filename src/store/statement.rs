@@ -300,3 +300,114 @@ pub fn add_counters(statements: &[Value], stats: &[Value], fields: &[Value]) -> 
         Ok(())
     })
 }
+
+/// Adds to the work of tenants: objects whose members are named as the columns.
+///
+/// # Errors
+/// What SPI reports.
+pub fn add_tenants(rows: &[Value]) -> SpiResult<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let arguments: [DatumWithOid; 3] = [
+        json(&rows).into(),
+        spi::system_identifier().into(),
+        spi::database().into(),
+    ];
+    spi::as_extension_owner(|| {
+        Spi::run_with_args(
+            "INSERT INTO indexpilot.tenant_stats AS s (system_identifier, database_oid, bucket,
+                 tenant, statement, calls, rows, total_ms)
+             SELECT $2, $3, r.* FROM jsonb_to_recordset($1::jsonb) AS r (bucket timestamptz,
+                 tenant text, statement uuid, calls bigint, rows bigint,
+                 total_ms double precision)
+             ON CONFLICT (system_identifier, database_oid, bucket, tenant, statement)
+             DO UPDATE SET calls = s.calls + excluded.calls, rows = s.rows + excluded.rows,
+                 total_ms = s.total_ms + excluded.total_ms",
+            &arguments,
+        )
+    })
+}
+
+/// Forgets everything of this database, or what is attributed to a tenant.
+///
+/// # Errors
+/// What SPI reports.
+pub fn forget(tenant: Option<&str>) -> SpiResult<()> {
+    spi::as_extension_owner(|| match tenant {
+        Some(tenant) => {
+            let arguments: [DatumWithOid; 1] = [tenant.into()];
+            Spi::run_with_args(
+                "DELETE FROM indexpilot.tenant_stats WHERE tenant = $1",
+                &arguments,
+            )?;
+            Spi::run_with_args(
+                "DELETE FROM indexpilot.query_stats WHERE tenant = $1",
+                &arguments,
+            )
+        }
+        None => Spi::run(
+            "DELETE FROM indexpilot.statement_source; DELETE FROM indexpilot.statement_stats;
+             DELETE FROM indexpilot.tenant_stats; DELETE FROM indexpilot.query_stats;
+             DELETE FROM indexpilot.statement",
+        ),
+    })
+}
+
+/// Removes what is older than `days`, and merges five-minute buckets older than a day into
+/// hours.
+///
+/// # Errors
+/// What SPI reports.
+pub fn tidy(days: u32) -> SpiResult<()> {
+    let arguments: [DatumWithOid; 1] = [(days as i32).into()];
+    spi::as_extension_owner(|| {
+        for table in ["statement_stats", "query_stats", "tenant_stats"] {
+            Spi::run_with_args(
+                &format!(
+                    "DELETE FROM indexpilot.{table} WHERE bucket < now() - make_interval(days => $1)"
+                ),
+                &arguments,
+            )?;
+        }
+        Spi::run_with_args(
+            "WITH gone AS (DELETE FROM indexpilot.statement AS s
+                 WHERE s.last_seen < now() - make_interval(days => $1)
+                   AND NOT EXISTS (SELECT FROM indexpilot.statement_stats AS b
+                       WHERE b.statement = s.id) RETURNING s.id)
+             DELETE FROM indexpilot.statement_source AS o USING gone WHERE o.statement = gone.id",
+            &arguments,
+        )?;
+        // Only what is not on the hour yet is touched, so a second run finds nothing.
+        Spi::run(
+            "WITH old AS (DELETE FROM indexpilot.query_stats
+                 WHERE bucket < date_trunc('hour', now() - interval '1 day') RETURNING *)
+             INSERT INTO indexpilot.query_stats
+             SELECT system_identifier, database_oid, date_trunc('hour', bucket), tenant, relation,
+                 max(relation_oid), field, role, kind, sum(calls), sum(rows), sum(total_ms)
+             FROM old GROUP BY 1, 2, 3, 4, 5, 7, 8, 9;
+             WITH old AS (DELETE FROM indexpilot.tenant_stats
+                 WHERE bucket < date_trunc('hour', now() - interval '1 day') RETURNING *)
+             INSERT INTO indexpilot.tenant_stats
+             SELECT system_identifier, database_oid, date_trunc('hour', bucket), tenant, statement,
+                 sum(calls), sum(rows), sum(total_ms)
+             FROM old GROUP BY 1, 2, 3, 4, 5;
+             WITH old AS (DELETE FROM indexpilot.statement_stats
+                 WHERE bucket < date_trunc('hour', now() - interval '1 day') RETURNING *),
+             bars AS (SELECT statement, date_trunc('hour', bucket) AS hour, plan,
+                     jsonb_object_agg(key, count) AS histogram
+                 FROM (SELECT o.statement, o.bucket, o.plan, e.key, sum(e.value::bigint) AS count
+                     FROM (SELECT statement, date_trunc('hour', bucket) AS bucket, plan, histogram
+                         FROM old) AS o, jsonb_each_text(o.histogram) AS e
+                     GROUP BY 1, 2, 3, 4) AS b GROUP BY 1, 2, 3)
+             INSERT INTO indexpilot.statement_stats
+             SELECT o.statement, date_trunc('hour', o.bucket), o.plan, sum(calls), sum(rows),
+                 sum(total_ms), sum(square_ms), min(min_ms), max(max_ms), sum(cost),
+                 sum(shared_hit), sum(shared_read), sum(shared_dirtied), sum(shared_written),
+                 sum(temp_read), sum(temp_written), sum(wal_bytes),
+                 coalesce((SELECT b.histogram FROM bars AS b WHERE b.statement = o.statement
+                     AND b.hour = date_trunc('hour', o.bucket) AND b.plan = o.plan), '{}')
+             FROM old AS o GROUP BY 1, 2, 3",
+        )
+    })
+}

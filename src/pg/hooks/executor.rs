@@ -2,7 +2,7 @@
 //!
 //! The path of a known statement: no allocation, no lock, nothing that raises.
 
-use super::{frames, key, raw, source, watching};
+use super::{frames, key, raw, source, tenant, watching};
 use crate::pg::compat::executor::{self as compat, RunArguments};
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::Wants;
@@ -117,6 +117,15 @@ unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Fra
         match block.find(frame.key) {
             Some(entry) => {
                 entry.add(&execution);
+                if let Some(tenant) = tenant::of(entry, frame.key, (*desc).params) {
+                    block.add_tenant(
+                        frame.key,
+                        tenant.key,
+                        execution.rows,
+                        execution.nanoseconds,
+                        || tenant.label(),
+                    );
+                }
                 if entry.wants.load(Ordering::Relaxed) & Wants::SAMPLE != 0 {
                     source::sample(block, entry, (*desc).params);
                 }

@@ -10,6 +10,7 @@ mod frames;
 mod planner;
 mod raw;
 mod source;
+pub mod tenant;
 mod transaction;
 mod utility;
 

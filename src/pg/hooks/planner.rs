@@ -1,7 +1,7 @@
 //! The planner hook: first sight of a statement (its text, tree and settings go to the
 //! worker), planning time, and which plan shape a cost stands for.
 
-use super::{frames, key, raw, source, watching};
+use super::{frames, key, raw, source, tenant, watching};
 use crate::pg::compat::executor::query_id;
 use crate::pg::planwalk;
 use crate::pg::shmem::Block;
@@ -73,7 +73,9 @@ unsafe fn before(
     unsafe {
         let key = key(id, top_level);
         match block.find(key) {
-            Some(entry) if entry.wants.load(Ordering::Relaxed) == 0 => {}
+            Some(entry) if entry.wants.load(Ordering::Relaxed) == 0 => {
+                tenant::planned(entry, key, query);
+            }
             known => first_sight(block, known, key, query, text, parameters, top_level),
         }
     }
@@ -112,6 +114,10 @@ unsafe fn first_sight(
                 }
             }
         };
+        if known.is_none() {
+            source::find_tenant(entry, query);
+        }
+        tenant::planned(entry, key, query);
         let wants = entry.wants.load(Ordering::Relaxed);
         if wants & Wants::SOURCE != 0 {
             // One backend is enough.

@@ -140,6 +140,15 @@ pub unsafe fn text_only(
     });
 }
 
+/// At first sight: where the statement's tenant will come from.
+pub unsafe fn find_tenant(entry: &Entry, query: *mut pg_sys::Query) {
+    let _ = caught(|| {
+        // SAFETY: the planner's argument.
+        unsafe { super::tenant::find_source(entry, query) };
+        Some(())
+    });
+}
+
 unsafe fn tree_text(query: *mut pg_sys::Query) -> String {
     // SAFETY: a whole tree; the result is ours to free.
     unsafe {

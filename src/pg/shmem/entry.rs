@@ -43,6 +43,8 @@ pub struct Entry {
     pub wants: AtomicU32,
     /// Where the tenant comes from, see [`super::super::hooks::tenant`].
     pub tenant_source: AtomicU32,
+    /// Key of a fixed tenant, or relation and attribute of the tenant column.
+    pub tenant_value: AtomicU64,
     costs: [AtomicU64; COSTS],
     next_cost: AtomicU32,
     /// Link of the free list.
@@ -76,6 +78,8 @@ pub struct Entry {
     pub samples: [AtomicU32; SAMPLES],
     /// Samples offered so far, for the reservoir.
     pub offered: AtomicU32,
+    /// Name of a fixed tenant.
+    pub tenant_label: SharedLabel,
     /// By plan, the last one for unknown plans.
     pub plans: [Plan; PLANS + 1],
 }
@@ -322,15 +326,62 @@ impl Entry {
     }
 }
 
-/// Counters of one tenant in one statement.
+/// A tenant's name, as far as it fits.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Label([u64; 6]);
+
+impl Label {
+    /// Cut to 48 bytes on a character boundary.
+    pub fn new(name: &str) -> Self {
+        let mut bytes = [0u8; 48];
+        let cut = indexpilot_model::identifier::clip(name, bytes.len()).as_bytes();
+        bytes[..cut.len()].copy_from_slice(cut);
+        let mut words = [0; 6];
+        for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        Label(words)
+    }
+
+    /// The name.
+    pub fn text(&self) -> String {
+        let bytes: Vec<u8> = self
+            .0
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .take_while(|&byte| byte != 0)
+            .collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// A label in shared memory.
+#[repr(C)]
+pub struct SharedLabel([AtomicU64; 6]);
+
+impl SharedLabel {
+    /// Stores it.
+    pub fn write(&self, label: Label) {
+        for (place, word) in self.0.iter().zip(label.0) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads it.
+    pub fn read(&self) -> Label {
+        Label(std::array::from_fn(|place| {
+            self.0[place].load(Ordering::Relaxed)
+        }))
+    }
+}
+
+/// Counters of one tenant in one statement, in one flush interval.
 #[repr(C)]
 pub struct TenantCell {
     /// Hash of entry key and tenant; 0 is free.
     pub key: AtomicU64,
-    /// The statement's entry.
-    pub entry: AtomicU32,
-    /// Rounds of draining without any call, so that idle cells are freed.
-    pub idle: AtomicU32,
+    /// The statement's key.
+    pub statement: AtomicU64,
     /// model::TenantKey.
     pub tenant: AtomicU64,
     /// Executions.
@@ -339,4 +390,8 @@ pub struct TenantCell {
     pub nanoseconds: AtomicU64,
     /// Rows.
     pub rows: AtomicU64,
+    /// Drains without any call.
+    pub idle: AtomicU64,
+    /// The tenant's name.
+    pub label: SharedLabel,
 }

@@ -41,6 +41,8 @@ pub struct Header {
     pub entries: AtomicU64,
     /// Statements that failed before they were known (syntax errors, missing relations…).
     pub errors_elsewhere: AtomicU64,
+    /// Grows when statistics are reset: what the worker keeps in mind is void.
+    pub resets: AtomicU64,
     /// Removed to make room.
     pub evicted: AtomicU64,
     free_entries: free_list::FreeList,

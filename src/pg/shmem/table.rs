@@ -189,4 +189,99 @@ impl Block {
         let offset = std::ptr::from_ref(entry) as usize - self.entries as usize;
         (offset / std::mem::size_of::<Entry>()) as u32
     }
+
+    /// Adds an execution to a tenant. `label` is asked for when the pair is new.
+    #[inline]
+    pub fn add_tenant(
+        &self,
+        statement: u64,
+        tenant: u64,
+        rows: u64,
+        nanoseconds: u64,
+        label: impl FnOnce() -> super::entry::Label,
+    ) {
+        let key = (statement ^ tenant.rotate_left(29))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .max(1);
+        let mut slot = (key >> 20) as usize & self.tenant_mask;
+        for _ in 0..TENANT_PROBES {
+            // SAFETY: masked to the table's size.
+            let cell = unsafe { &*self.tenants.add(slot) };
+            let found = cell.key.load(Ordering::Acquire);
+            if found == 0 {
+                if cell
+                    .key
+                    .compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire)
+                    .is_err()
+                {
+                    // Another backend took the cell: look at it again.
+                    continue;
+                }
+                cell.statement.store(statement, Ordering::Relaxed);
+                cell.tenant.store(tenant, Ordering::Relaxed);
+                cell.idle.store(0, Ordering::Relaxed);
+                cell.label.write(label());
+            } else if found != key {
+                slot = (slot + 1) & self.tenant_mask;
+                continue;
+            }
+            cell.rows.fetch_add(rows, Ordering::Relaxed);
+            cell.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+            cell.calls.fetch_add(1, Ordering::Release);
+            return;
+        }
+        self.header()
+            .dropped_tenants
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes the tenants' counters of some statements out. Cells that stayed idle for three
+    /// drains are freed: probe chains may then lose later cells, whose pairs begin anew.
+    pub fn drain_tenants(&self, ours: impl Fn(u64) -> bool) -> Vec<DrainedTenant> {
+        let mut drained = Vec::new();
+        for slot in 0..=self.tenant_mask {
+            // SAFETY: within the table.
+            let cell = unsafe { &*self.tenants.add(slot) };
+            if cell.key.load(Ordering::Acquire) == 0 {
+                continue;
+            }
+            let statement = cell.statement.load(Ordering::Relaxed);
+            if statement == 0 || !ours(statement) {
+                continue;
+            }
+            let calls = cell.calls.swap(0, Ordering::AcqRel);
+            if calls > 0 {
+                cell.idle.store(0, Ordering::Relaxed);
+                drained.push(DrainedTenant {
+                    statement,
+                    tenant: cell.label.read().text(),
+                    calls,
+                    rows: cell.rows.swap(0, Ordering::AcqRel),
+                    nanoseconds: cell.nanoseconds.swap(0, Ordering::AcqRel),
+                });
+            } else if cell.idle.fetch_add(1, Ordering::Relaxed) >= 2 {
+                cell.statement.store(0, Ordering::Relaxed);
+                cell.key.store(0, Ordering::Release);
+            }
+        }
+        drained
+    }
+}
+
+/// Cells looked at for one pair.
+const TENANT_PROBES: usize = 32;
+
+/// Counters of one pair.
+#[derive(Clone, Debug)]
+pub struct DrainedTenant {
+    /// The statement's key in memory.
+    pub statement: u64,
+    /// The tenant's name.
+    pub tenant: String,
+    /// Executions.
+    pub calls: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Nanoseconds.
+    pub nanoseconds: u64,
 }

@@ -1,0 +1,421 @@
+//! Whose execution this is: the session's own word first, then a qualifier on the tenant
+//! column, evaluated for each execution, then what is fixed by role or schema.
+
+use crate::pg::nodes::{items, tag};
+use crate::pg::querytree;
+use crate::pg::shmem::entry::{Entry, Label};
+use indexpilot_model::TenantKey;
+use indexpilot_model::query::{Comparand, FieldRole};
+use pgrx::pg_sys::{self, NodeTag};
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How tenants are told apart where the session does not say it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Source {
+    /// By a qualifier on the tenant column or against the tenant setting.
+    Column = 0,
+    /// The schema of the statement's relations.
+    Schema = 1,
+    /// The role.
+    Role = 2,
+}
+
+// What an entry's `tenant_source` says; a parameter's number stands in the lower half.
+const NONE: u32 = 0;
+const PARAMETER: u32 = 1 << 16;
+const CONSTANT: u32 = 2 << 16;
+const SETTING: u32 = 3 << 16;
+const FIXED: u32 = 4 << 16;
+
+/// Key of `indexpilot.tenant_id`, 0 where it is empty.
+static SESSION: AtomicU64 = AtomicU64::new(0);
+static SOURCE: AtomicU32 = AtomicU32::new(0);
+// Written by a reload or SET in this process, read at first sights only.
+static COLUMN: Mutex<String> = Mutex::new(String::new());
+static SETTING_NAME: Mutex<Option<CString>> = Mutex::new(None);
+static SESSION_LABEL: Mutex<String> = Mutex::new(String::new());
+
+/// Takes over `indexpilot.tenant_id`.
+pub fn set_session(value: &str) {
+    let key = if value.is_empty() {
+        TenantKey::NONE
+    } else {
+        TenantKey::from_text(value.as_bytes())
+    };
+    value.clone_into(&mut SESSION_LABEL.lock().unwrap_or_else(PoisonError::into_inner));
+    SESSION.store(key.0, Ordering::Relaxed);
+}
+
+/// Takes over `indexpilot.tenant_column`.
+pub fn set_column(name: &str) {
+    name.clone_into(&mut COLUMN.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// Takes over `indexpilot.tenant_setting`.
+pub fn set_setting(name: &str) {
+    *SETTING_NAME.lock().unwrap_or_else(PoisonError::into_inner) =
+        CString::new(name).ok().filter(|name| !name.is_empty());
+}
+
+/// Takes over `indexpilot.tenant_source`.
+pub fn set_source(source: Source) {
+    SOURCE.store(source as u32, Ordering::Relaxed);
+}
+
+/// A tenant as it was met: its key, and where its name can be had.
+#[derive(Clone, Copy)]
+pub struct Met {
+    /// Never 0.
+    pub key: u64,
+    name: Name,
+}
+
+#[derive(Clone, Copy)]
+enum Name {
+    Session,
+    Integer(i64),
+    Uuid([u8; 16]),
+    /// Bytes that live as long as the execution.
+    Text(*const u8, usize),
+    Kept(Label),
+}
+
+impl Met {
+    /// The name, for the first time that a pair is counted.
+    pub fn label(&self) -> Label {
+        match self.name {
+            Name::Session => {
+                Label::new(&SESSION_LABEL.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            Name::Integer(value) => Label::new(&value.to_string()),
+            Name::Uuid(bytes) => {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Label::new(&format!(
+                    "{}-{}-{}-{}-{}",
+                    &hex[..8],
+                    &hex[8..12],
+                    &hex[12..16],
+                    &hex[16..20],
+                    &hex[20..]
+                ))
+            }
+            // SAFETY: as the variant says.
+            Name::Text(bytes, length) => Label::new(&String::from_utf8_lossy(unsafe {
+                std::slice::from_raw_parts(bytes, length)
+            })),
+            Name::Kept(label) => label,
+        }
+    }
+}
+
+/// The key of a value of one of the types that tenants are told by.
+unsafe fn met(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> Option<Met> {
+    // SAFETY: a value of that type. Compressed or toasted texts are no tenants.
+    unsafe {
+        let integer = |value: i64| Met {
+            key: TenantKey::from_integer(value).0,
+            name: Name::Integer(value),
+        };
+        Some(match type_oid {
+            pg_sys::INT4OID => integer(i64::from(value.value() as i32)),
+            pg_sys::INT8OID => integer(value.value() as i64),
+            pg_sys::INT2OID => integer(i64::from(value.value() as i16)),
+            pg_sys::UUIDOID => {
+                let bytes = *value.cast_mut_ptr::<[u8; 16]>();
+                Met {
+                    key: TenantKey::from_uuid(&bytes).0,
+                    name: Name::Uuid(bytes),
+                }
+            }
+            pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => {
+                let text = value.cast_mut_ptr::<pg_sys::varlena>();
+                if text.is_null() || pgrx::varatt_is_1b_e(text) || pgrx::varatt_is_4b_c(text) {
+                    return None;
+                }
+                let length = pgrx::varsize_any_exhdr(text);
+                let data = pgrx::vardata_any(text).cast::<u8>();
+                Met {
+                    key: TenantKey::from_text(std::slice::from_raw_parts(data, length)).0,
+                    name: Name::Text(data, length),
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Tenants by statement that this backend planned last, for constants in the text.
+const PLANNED: usize = 64;
+static mut LAST_PLANNED: [(u64, Option<Met>); PLANNED] = [(0, None); PLANNED];
+
+/// Notes the constant of a statement that is being planned.
+///
+/// # Safety
+/// The planner's argument.
+#[inline(always)]
+pub unsafe fn planned(entry: &Entry, key: u64, query: *mut pg_sys::Query) {
+    if entry.tenant_source.load(Ordering::Relaxed) & !0xffff == CONSTANT {
+        // SAFETY: the caller's promise; a static of this process.
+        unsafe {
+            let attribute = entry.tenant_value.load(Ordering::Relaxed);
+            // The value may be freed with the query: names that are texts are copied.
+            let found = constant_of(query, attribute, 0).map(|met| Met {
+                name: Name::Kept(met.label()),
+                ..met
+            });
+            (*(&raw mut LAST_PLANNED))[key as usize % PLANNED] = (key, found);
+        }
+    }
+}
+
+/// The tenant of an execution.
+///
+/// # Safety
+/// Parameters of the execution, or null.
+#[inline(always)]
+pub unsafe fn of(entry: &Entry, key: u64, parameters: pg_sys::ParamListInfo) -> Option<Met> {
+    let session = SESSION.load(Ordering::Relaxed);
+    if session != 0 {
+        return Some(Met {
+            key: session,
+            name: Name::Session,
+        });
+    }
+    let source = entry.tenant_source.load(Ordering::Relaxed);
+    if source == NONE {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { by_source(entry, source, key, parameters) }
+}
+
+#[inline(never)]
+unsafe fn by_source(
+    entry: &Entry,
+    source: u32,
+    key: u64,
+    parameters: pg_sys::ParamListInfo,
+) -> Option<Met> {
+    // SAFETY: parameters are read without fetching (PL/pgSQL's variables are not read).
+    unsafe {
+        match source & !0xffff {
+            PARAMETER => {
+                let number = (source & 0xffff) as i32;
+                if parameters.is_null()
+                    || (*parameters).paramFetch.is_some()
+                    || number > (*parameters).numParams
+                {
+                    return None;
+                }
+                let value = &*(*parameters).params.as_ptr().add(number as usize - 1);
+                if value.isnull {
+                    return None;
+                }
+                met(value.value, value.ptype)
+            }
+            CONSTANT => {
+                let (owner, found) = (*(&raw const LAST_PLANNED))[key as usize % PLANNED];
+                if owner == key { found } else { None }
+            }
+            SETTING => {
+                let name = SETTING_NAME.lock().unwrap_or_else(PoisonError::into_inner);
+                let value = pg_sys::GetConfigOption(name.as_ref()?.as_ptr(), true, false);
+                if value.is_null() || *value == 0 {
+                    return None;
+                }
+                let bytes = CStr::from_ptr(value).to_bytes();
+                Some(Met {
+                    key: TenantKey::from_text(bytes).0,
+                    name: Name::Text(bytes.as_ptr(), bytes.len()),
+                })
+            }
+            FIXED => Some(Met {
+                key: entry.tenant_value.load(Ordering::Relaxed),
+                name: Name::Kept(entry.tenant_label.read()),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// At first sight: where this statement's tenant will come from. May raise; caught by the
+/// caller.
+///
+/// # Safety
+/// The planner's argument, in a transaction.
+pub unsafe fn find_source(entry: &Entry, query: *mut pg_sys::Query) {
+    let by = SOURCE.load(Ordering::Relaxed);
+    let fixed = |name: &str| {
+        entry
+            .tenant_value
+            .store(TenantKey::from_text(name.as_bytes()).0, Ordering::Relaxed);
+        entry.tenant_label.write(Label::new(name));
+        entry.tenant_source.store(FIXED, Ordering::Release);
+    };
+    if by == Source::Role as u32 {
+        return fixed(&crate::pg::spi::current_role());
+    }
+    let column = COLUMN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let setting = SETTING_NAME
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    if by == Source::Column as u32 && column.is_empty() && setting.is_none() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let shape = unsafe { querytree::shape(query, &[]) };
+    if by == Source::Schema as u32 {
+        let mut schemas: Vec<&str> = shape
+            .instances
+            .iter()
+            .map(|instance| instance.relation.schema.as_str())
+            .collect();
+        schemas.sort_unstable();
+        schemas.dedup();
+        if let [schema] = schemas.as_slice() {
+            fixed(schema);
+        }
+        return;
+    }
+    for field in &shape.uses {
+        if field.role != FieldRole::Equality || field.disjunction != 0 {
+            continue;
+        }
+        let is_column = matches!(&field.element,
+            indexpilot_model::Expression::Attribute { name, .. } if *name == column);
+        let source = match &field.comparand {
+            Comparand::Setting(name)
+                if setting
+                    .as_ref()
+                    .is_some_and(|setting| setting.to_bytes() == name.as_bytes()) =>
+            {
+                SETTING
+            }
+            Comparand::Parameter(number) if is_column && (1..0x1_0000).contains(number) => {
+                PARAMETER | *number as u32
+            }
+            Comparand::Constant(Some(_)) if is_column => {
+                let relation = shape.instances[field.instance].relation.oid;
+                let number = field.element.as_attribute().unwrap_or(0) as u16;
+                entry.tenant_value.store(
+                    u64::from(relation) << 16 | u64::from(number),
+                    Ordering::Relaxed,
+                );
+                CONSTANT
+            }
+            _ => continue,
+        };
+        entry.tenant_source.store(source, Ordering::Release);
+        return;
+    }
+}
+
+/// The constant that the attribute (relation and number) is compared with, among the
+/// conjuncts of the query and its subqueries. Touches no catalog and allocates nothing.
+unsafe fn constant_of(query: *mut pg_sys::Query, attribute: u64, depth: u32) -> Option<Met> {
+    // SAFETY: a whole tree.
+    unsafe {
+        if depth > 16 || query.is_null() || (*query).jointree.is_null() {
+            return None;
+        }
+        let from = (*query).jointree;
+        if let Some(found) = in_qual((*from).quals, query, attribute, 0) {
+            return Some(found);
+        }
+        for item in items::<pg_sys::Node>((*from).fromlist) {
+            if let Some(found) = in_join(item, query, attribute, 0) {
+                return Some(found);
+            }
+        }
+        for entry in items::<pg_sys::RangeTblEntry>((*query).rtable) {
+            if (*entry).rtekind == pg_sys::RTEKind::RTE_SUBQUERY
+                && let Some(found) = constant_of((*entry).subquery, attribute, depth + 1)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+unsafe fn in_join(
+    item: *mut pg_sys::Node,
+    query: *mut pg_sys::Query,
+    attribute: u64,
+    depth: u32,
+) -> Option<Met> {
+    // SAFETY: a join of a whole tree.
+    unsafe {
+        if depth > 64 || tag(item) != NodeTag::T_JoinExpr {
+            return None;
+        }
+        let join = &*item.cast::<pg_sys::JoinExpr>();
+        in_qual(join.quals, query, attribute, 0)
+            .or_else(|| in_join(join.larg, query, attribute, depth + 1))
+            .or_else(|| in_join(join.rarg, query, attribute, depth + 1))
+    }
+}
+
+unsafe fn in_qual(
+    node: *mut pg_sys::Node,
+    query: *mut pg_sys::Query,
+    attribute: u64,
+    depth: u32,
+) -> Option<Met> {
+    // SAFETY: a qualifier of a whole tree.
+    unsafe {
+        match tag(node) {
+            NodeTag::T_BoolExpr if depth < 64 => {
+                let logic = &*node.cast::<pg_sys::BoolExpr>();
+                if logic.boolop != pg_sys::BoolExprType::AND_EXPR {
+                    return None;
+                }
+                items::<pg_sys::Node>(logic.args)
+                    .find_map(|part| in_qual(part, query, attribute, depth + 1))
+            }
+            NodeTag::T_OpExpr => {
+                let mut operands = items::<pg_sys::Node>((*node.cast::<pg_sys::OpExpr>()).args);
+                let (left, right) = (operands.next()?, operands.next()?);
+                for (field, value) in [(left, right), (right, left)] {
+                    let (field, value) = (bare(field), bare(value));
+                    if tag(field) != NodeTag::T_Var || tag(value) != NodeTag::T_Const {
+                        continue;
+                    }
+                    let variable = &*field.cast::<pg_sys::Var>();
+                    if variable.varlevelsup != 0 || variable.varno < 1 {
+                        continue;
+                    }
+                    let entry = items::<pg_sys::RangeTblEntry>((*query).rtable)
+                        .nth(variable.varno as usize - 1)?;
+                    let found = u64::from((*entry).relid.to_u32()) << 16
+                        | u64::from(variable.varattno as u16);
+                    let constant = &*value.cast::<pg_sys::Const>();
+                    if found == attribute && !constant.constisnull {
+                        return met(constant.constvalue, constant.consttype);
+                    }
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Below relabelling.
+unsafe fn bare(node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    // SAFETY: a node; the tag says what it is.
+    unsafe {
+        if tag(node) == NodeTag::T_RelabelType {
+            (*node.cast::<pg_sys::RelabelType>()).arg.cast()
+        } else {
+            node
+        }
+    }
+}
