@@ -80,12 +80,11 @@ extension_sql_file!(
     name = "views_jobs",
     requires = ["tables_job"]
 );
+extension_sql_file!(
     "../sql/views/capture.sql",
     name = "views_capture",
     requires = ["tables_statement"]
 );
-// Stays the last of all: this database is looked after from the commit on.
-extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);
 extension_sql_file!(
     "../sql/views/verifications.sql",
     name = "views_verifications",
