@@ -14,7 +14,7 @@ pub mod tenant;
 mod transaction;
 mod utility;
 
-pub use source::{Bound, Source, decode};
+pub use source::{Source, decode};
 
 use crate::pg::shmem::{self, Block, Sizes};
 use crate::pg::switch;

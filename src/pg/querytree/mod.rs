@@ -25,7 +25,7 @@ mod quals;
 mod resolve;
 mod text;
 
-pub use parameters::{Lifted, lift};
+pub use parameters::lift;
 pub use text::shapes_of_text;
 
 use indexpilot_model::expression::Expression;

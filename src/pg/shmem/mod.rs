@@ -15,7 +15,7 @@ pub mod table;
 use pgrx::pg_sys;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-pub use entry::{Drained, Entry, Kind};
+pub use entry::{Drained, Entry};
 
 /// What the block has room for.
 #[derive(Clone, Copy, Debug)]
