@@ -51,10 +51,9 @@ pub extern "C-unwind" fn _PG_init() {
         next_job: execution::next_job,
         tidy: || {
             let days = config::current().retention;
-            if let Err(e) =
-                store::retention::prune(days)
-                    .and_then(|_| store::recommendation::tidy(days))
-                    .and_then(|_| store::statement::tidy(days))
+            if let Err(e) = store::retention::prune(days)
+                .and_then(|_| store::recommendation::tidy(days))
+                .and_then(|_| store::statement::tidy(days))
             {
                 error!("{e}");
             }

@@ -256,8 +256,20 @@ fn more_statements_than_fit_are_dropped_and_counted() {
             scope.spawn(move || {
                 let mut session = cluster.session();
                 for number in 0..20 {
+                    // Column names do not tell statements apart, operators do.
+                    let statement = client * 20 + number;
+                    let conditions: Vec<&str> = (0..12)
+                        .map(|bit| {
+                            if statement >> bit & 1 == 1 {
+                                "a < 1"
+                            } else {
+                                "a > 1"
+                            }
+                        })
+                        .collect();
                     session.run(&format!(
-                        "SELECT a AS c{client}_{number} FROM t WHERE a = 1"
+                        "SELECT a FROM t WHERE {}",
+                        conditions.join(" OR ")
                     ));
                 }
             });
@@ -285,4 +297,75 @@ fn a_crash_loses_an_interval_at_most_and_keeps_the_history() {
     assert_eq!(session.text(ours), "1");
     session.run("SELECT id FROM t WHERE id = 7");
     cluster.wait(ours, "2");
+}
+
+#[test]
+fn without_samples_no_compared_value_is_kept() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.sample_parameters = off")
+        .start();
+    cluster.session().run("CREATE EXTENSION indexpilot");
+    let mut session = watched(&cluster);
+    session.run("CREATE TABLE t (id int, email text)");
+    session.run("SELECT id FROM t WHERE email = 'whisper' AND id IN (77123, 77124)");
+    session
+        .query("SELECT id FROM t WHERE email LIKE $1", &[&"whisper%"])
+        .expect("a prepared statement runs");
+    cluster.wait(
+        "SELECT count(*) FROM indexpilot.statement_source AS o
+         JOIN indexpilot.statement AS s ON s.id = o.statement
+         WHERE s.query LIKE 'SELECT id FROM t WHERE email%'",
+        "2",
+    );
+    let mut session = cluster.session();
+    assert_eq!(
+        session.text(
+            "SELECT count(*) FROM indexpilot.statement_source AS o
+             JOIN indexpilot.statement AS s ON s.id = o.statement
+             WHERE concat(s.query, o.tree, o.shape, o.samples) ~ 'whisper|7712[34]'
+               AND s.query LIKE 'SELECT id FROM t WHERE email%'"
+        ),
+        "0"
+    );
+}
+
+#[test]
+fn old_buckets_become_hours_and_the_oldest_go() {
+    let mut cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    session.run("SET TimeZone = 'UTC'");
+    session.run(
+        "INSERT INTO indexpilot.statement_stats
+         SELECT '00000000-0000-0000-0000-000000000001', date_trunc('day', now()) - age, 7,
+             1, 2, 3, 9, least, 4, 5, 1, 1, 1, 1, 1, 1, 1, bars::jsonb
+         FROM (VALUES (interval '3 days 50 minutes', 1, '{\"3\": 1}'),
+                      (interval '3 days 45 minutes', 2, '{\"3\": 2, \"9\": 5}'),
+                      (interval '4 days', 3, '{}'),
+                      (interval '4000 days', 3, '{}')) AS v (age, least, bars);
+         INSERT INTO indexpilot.tenant_stats
+         SELECT 1, 1, date_trunc('day', now()) - age, 'acme',
+             '00000000-0000-0000-0000-000000000001', 1, 2, 3
+         FROM (VALUES (interval '3 days 50 minutes'), ('3 days 45 minutes'), ('4000 days')) AS v (age);
+         INSERT INTO indexpilot.query_stats
+         SELECT 1, 1, date_trunc('day', now()) - age, 'acme', 't', 1, 'a', 'equality', 'select', 1, 2, 3
+         FROM (VALUES (interval '3 days 50 minutes'), ('3 days 45 minutes'), ('4000 days')) AS v (age)",
+    );
+    // A worker tidies when it starts.
+    drop(session);
+    cluster.restart();
+    cluster.wait(
+        "SELECT string_agg(concat_ws(' ', date_trunc('day', now(), 'UTC') - bucket, calls, rows,
+             total_ms, min_ms, histogram), '; ' ORDER BY bucket)
+         FROM indexpilot.statement_stats WHERE plan = 7",
+        r#"4 days 1 2 3 3 {}; 3 days 01:00:00 2 4 6 1 {"3": 3, "9": 5}"#,
+    );
+    for table in ["tenant_stats", "query_stats"] {
+        assert_eq!(
+            cluster.session().column(&format!(
+                "SELECT concat_ws(' ', date_trunc('day', now(), 'UTC') - bucket, calls, rows, total_ms)
+                 FROM indexpilot.{table} WHERE tenant = 'acme'"
+            )),
+            ["3 days 01:00:00 2 4 6"]
+        );
+    }
 }

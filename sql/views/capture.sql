@@ -98,3 +98,5 @@ CREATE FUNCTION indexpilot.capture_memory()
     AS 'MODULE_PATHNAME', 'capture_memory_wrapper';
 COMMENT ON FUNCTION indexpilot.capture_memory() IS
     'capture''s shared memory since the server started: its size, statements in it, what was removed or dropped for want of room, and errors of statements that never ran';
+REVOKE ALL ON FUNCTION indexpilot.capture_memory() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION indexpilot.capture_memory() TO pg_monitor;

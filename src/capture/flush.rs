@@ -11,7 +11,7 @@ use crate::pg::shmem::{self, Block, Drained, Entry};
 use crate::pg::{clock, querytree, spi};
 use crate::store::statement::{self, Known, NewSource, NewStatement};
 use indexpilot_model::normalize::normalize;
-use indexpilot_model::query::QueryShape;
+use indexpilot_model::query::{Comparand, QueryShape};
 use pgrx::spi::SpiResult;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -48,6 +48,8 @@ const IDLE: i64 = 60 * 1_000_000;
 const TOO_LONG: &str = "its text is too long";
 const NOT_SEEN: &str = "its plan was made before it could be seen; it is known once planned again";
 const NOT_READ: &str = "its tree could not be read";
+/// With `sample_parameters` off nothing is kept that values cannot be taken out of.
+const HOLDS_VALUES: &str = "values stay in its tree, and indexpilot.sample_parameters is off";
 
 const UTILITY: u32 = indexpilot_model::query::StatementKind::Utility as u32;
 
@@ -203,24 +205,36 @@ fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known
         .iter()
         .map(|(_, value)| value.clone())
         .collect();
-    let lifted = if source.tree.is_empty() {
+    let mut lifted = if source.tree.is_empty() {
         None
     } else {
         querytree::lift(&source.tree, &bound)
     };
-    let not_analysable = match &lifted {
-        _ if key.3 => None,
-        Some(_) => None,
-        None if source.truncated => Some(TOO_LONG),
-        None if source.tree.is_empty() => Some(NOT_SEEN),
-        None => Some(NOT_READ),
-    };
+    // Before anything is withheld: the identity does not depend on a setting.
     let relations: BTreeSet<String> = lifted
         .iter()
         .flat_map(|lifted| &lifted.shape.instances)
         .map(|instance| instance.relation.qualified())
         .collect();
     let relations: Vec<String> = relations.into_iter().collect();
+    let mut withheld = false;
+    if !super::samples_parameters() {
+        withheld = lifted.as_ref().is_some_and(|lifted| !lifted.complete);
+        lifted = lifted.filter(|lifted| lifted.complete);
+        for field in lifted.iter_mut().flat_map(|lifted| &mut lifted.shape.uses) {
+            if let Comparand::Constant(value) = &mut field.comparand {
+                *value = None;
+            }
+        }
+    }
+    let not_analysable = match &lifted {
+        _ if key.3 => None,
+        None if withheld => Some(HOLDS_VALUES),
+        Some(_) => None,
+        None if source.truncated => Some(TOO_LONG),
+        None if source.tree.is_empty() => Some(NOT_SEEN),
+        None => Some(NOT_READ),
+    };
     // Utility statements are command tags; nothing in them is a value.
     let (text, identity) = {
         let normalized = normalize(&source.text);

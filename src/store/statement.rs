@@ -378,36 +378,49 @@ pub fn tidy(days: u32) -> SpiResult<()> {
              DELETE FROM indexpilot.statement_source AS o USING gone WHERE o.statement = gone.id",
             &arguments,
         )?;
-        // Only what is not on the hour yet is touched, so a second run finds nothing.
-        Spi::run(
-            "WITH old AS (DELETE FROM indexpilot.query_stats
-                 WHERE bucket < date_trunc('hour', now() - interval '1 day') RETURNING *)
-             INSERT INTO indexpilot.query_stats
-             SELECT system_identifier, database_oid, date_trunc('hour', bucket), tenant, relation,
-                 max(relation_oid), field, role, kind, sum(calls), sum(rows), sum(total_ms)
-             FROM old GROUP BY 1, 2, 3, 4, 5, 7, 8, 9;
-             WITH old AS (DELETE FROM indexpilot.tenant_stats
-                 WHERE bucket < date_trunc('hour', now() - interval '1 day') RETURNING *)
-             INSERT INTO indexpilot.tenant_stats
-             SELECT system_identifier, database_oid, date_trunc('hour', bucket), tenant, statement,
-                 sum(calls), sum(rows), sum(total_ms)
-             FROM old GROUP BY 1, 2, 3, 4, 5;
-             WITH old AS (DELETE FROM indexpilot.statement_stats
-                 WHERE bucket < date_trunc('hour', now() - interval '1 day') RETURNING *),
-             bars AS (SELECT statement, date_trunc('hour', bucket) AS hour, plan,
-                     jsonb_object_agg(key, count) AS histogram
-                 FROM (SELECT o.statement, o.bucket, o.plan, e.key, sum(e.value::bigint) AS count
-                     FROM (SELECT statement, date_trunc('hour', bucket) AS bucket, plan, histogram
-                         FROM old) AS o, jsonb_each_text(o.histogram) AS e
-                     GROUP BY 1, 2, 3, 4) AS b GROUP BY 1, 2, 3)
-             INSERT INTO indexpilot.statement_stats
-             SELECT o.statement, date_trunc('hour', o.bucket), o.plan, sum(calls), sum(rows),
-                 sum(total_ms), sum(square_ms), min(min_ms), max(max_ms), sum(cost),
-                 sum(shared_hit), sum(shared_read), sum(shared_dirtied), sum(shared_written),
-                 sum(temp_read), sum(temp_written), sum(wal_bytes),
-                 coalesce((SELECT b.histogram FROM bars AS b WHERE b.statement = o.statement
-                     AND b.hour = date_trunc('hour', o.bucket) AND b.plan = o.plan), '{}')
-             FROM old AS o GROUP BY 1, 2, 3",
-        )
+        // Only hours with a bucket that is not on the hour are touched, so a second run finds
+        // nothing. Hours are those of UTC: sessions differ in their time zones.
+        for (table, columns, groups, sums) in [
+            (
+                "query_stats",
+                "system_identifier, database_oid, bucket, tenant, relation, field, role, kind,
+                 relation_oid, calls, rows, total_ms",
+                "system_identifier, database_oid, hour, tenant, relation, field, role, kind",
+                "max(relation_oid), sum(calls), sum(rows), sum(total_ms)",
+            ),
+            (
+                "tenant_stats",
+                "system_identifier, database_oid, bucket, tenant, statement, calls, rows, total_ms",
+                "system_identifier, database_oid, hour, tenant, statement",
+                "sum(calls), sum(rows), sum(total_ms)",
+            ),
+            (
+                "statement_stats",
+                "statement, bucket, plan, calls, rows, total_ms, square_ms, min_ms, max_ms, cost,
+                 shared_hit, shared_read, shared_dirtied, shared_written, temp_read,
+                 temp_written, wal_bytes, histogram",
+                "statement, hour, plan",
+                "sum(calls), sum(rows), sum(total_ms), sum(square_ms), min(min_ms), max(max_ms),
+                 sum(cost), sum(shared_hit), sum(shared_read), sum(shared_dirtied),
+                 sum(shared_written), sum(temp_read), sum(temp_written), sum(wal_bytes),
+                 (SELECT coalesce(jsonb_object_agg(bar.key, bar.count), '{}')
+                  FROM (SELECT e.key, sum(e.value::bigint) AS count
+                      FROM unnest(array_agg(histogram)) AS h, jsonb_each_text(h) AS e
+                      GROUP BY e.key) AS bar)",
+            ),
+        ] {
+            Spi::run(&format!(
+                "WITH old AS (DELETE FROM indexpilot.{table}
+                     WHERE bucket < date_trunc('hour', now() - interval '1 day', 'UTC')
+                       AND date_trunc('hour', bucket, 'UTC') IN (
+                           SELECT date_trunc('hour', b.bucket, 'UTC') FROM indexpilot.{table} AS b
+                           WHERE b.bucket < date_trunc('hour', now() - interval '1 day', 'UTC')
+                             AND b.bucket <> date_trunc('hour', b.bucket, 'UTC'))
+                     RETURNING *, date_trunc('hour', bucket, 'UTC') AS hour)
+                 INSERT INTO indexpilot.{table} ({columns})
+                 SELECT {groups}, {sums} FROM old GROUP BY {groups}"
+            ))?;
+        }
+        Ok(())
     })
 }

@@ -18,6 +18,8 @@ pub struct Lifted {
     pub own: usize,
     /// Values of the lifted constants in output form.
     pub values: Vec<Option<String>>,
+    /// No constant that tells something stayed in the tree, but for those of expressions.
+    pub complete: bool,
     /// The shape, read before anything was changed.
     pub shape: QueryShape,
 }
@@ -53,12 +55,14 @@ pub fn lift(tree: &str, bound: &[Option<String>]) -> Option<Lifted> {
             visit(query.cast(), (&raw mut lifting).cast());
             let own = lifting.types.len();
             let mut values = Vec::new();
+            let mut complete = lifting.constants.len() <= MAX_LIFTED;
             if lifting.constants.len() <= MAX_LIFTED {
                 for constant in lifting.constants {
                     if tag(constant) != NodeTag::T_Const {
                         continue;
                     }
                     let Some(value) = names::constant(constant) else {
+                        complete = false;
                         continue;
                     };
                     values.push(Some(value));
@@ -74,6 +78,7 @@ pub fn lift(tree: &str, bound: &[Option<String>]) -> Option<Lifted> {
                 types: lifting.types,
                 own,
                 values,
+                complete,
                 shape,
             })
         }
