@@ -42,6 +42,7 @@ pub extern "C-unwind" fn _PG_init() {
         },
         analyze: analysis::run::run_analysis,
         work: || {
+            analysis::adopt()?;
             let worked = execution::work()?;
             if worked {
                 pg::transaction::run(analysis::follow)?;

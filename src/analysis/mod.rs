@@ -8,6 +8,7 @@ pub mod session;
 
 use crate::config;
 use crate::pg::catalog;
+use crate::pg::transaction::{self, ServerError};
 use crate::store::genome;
 use crate::store::job::{self, NewJob};
 use crate::store::recommendation;
@@ -18,11 +19,12 @@ use indexpilot_advisor::plan;
 use indexpilot_advisor::pricing::{Caution, PricingLimits};
 use indexpilot_advisor::selection::SearchLimits;
 use indexpilot_guard::Purpose;
-use indexpilot_model::Config;
-use indexpilot_model::Intent;
+use indexpilot_model::config::Stage;
+use indexpilot_model::{Config, Intent, IntentKind, Module};
 use indexpilot_pipeline::Setup;
 use pgrx::datum::Uuid;
 use pgrx::spi::SpiResult;
+use std::cell::Cell;
 
 /// Rows of a relation that sizes are estimated from: a tenth of ANALYZE's sample, which keeps
 /// sizes within a few per cent at a tenth of the time, and there are hundreds of candidates.
@@ -94,6 +96,45 @@ pub fn carry_out(
     })?;
     worker::ask_at_commit(Request::Jobs);
     Ok(Some(job))
+}
+
+thread_local! {
+    /// The stages (create, drop) under which this process last looked at standing proposals.
+    static ADOPTED: Cell<(Stage, Stage)> = const { Cell::new((Stage::Off, Stage::Off)) };
+}
+
+/// Carries out what an analysis proposed while the stage was `advise`, once the stage is
+/// `auto`: whoever lets us act does not wait for another analysis, and one that was under way
+/// when the stage changed is not lost. Looks once for each change of the stages; a due
+/// analysis runs before this and expires what is stale. In the worker, outside a transaction.
+///
+/// # Errors
+/// What the server reports; tried again by the next call.
+pub fn adopt() -> Result<(), ServerError> {
+    let config = configuration();
+    let stages = (config.create_index, config.drop_index);
+    if config.off.contains(Module::Advisor) || ADOPTED.get() == stages {
+        return Ok(());
+    }
+    if stages.0 == Stage::Auto || stages.1 == Stage::Auto {
+        transaction::run(|| {
+            let look = || -> SpiResult<()> {
+                for stored in recommendation::all()? {
+                    let stage = match stored.intent.kind {
+                        IntentKind::DropIndex { .. } => config.drop_index,
+                        _ => config.create_index,
+                    };
+                    if stage == Stage::Auto && stored.state == State::Proposed {
+                        carry_out(stored.id, State::Proposed, stored.intent, None)?;
+                    }
+                }
+                Ok(())
+            };
+            look().unwrap_or_else(|error| pgrx::error!("{error}"));
+        })?;
+    }
+    ADOPTED.set(stages);
+    Ok(())
 }
 
 /// Moves recommendations along with their jobs. In the worker, in a transaction.
