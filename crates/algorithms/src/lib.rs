@@ -11,6 +11,7 @@
 //! | [`greedy`] | the two greedy constructions | Chaudhuri, Narasayya: AutoAdmin, VLDB 1997; Schlosser, Kossmann, Boissier: Extend, ICDE 2019 |
 //! | [`local_search`] | add, drop and swap moves to a local optimum | Kuehn, Hamburger, Management Science 9(4), 1963 |
 //! | [`ruin_and_recreate`] | a neighbourhood taken out and built anew | Schrimpf et al., J. Comp. Physics 159, 2000 |
+//! | `knapsack` | the continuous knapsack | Dantzig, Operations Research 5(2), 1957 |
 //! | [`volume`] | Lagrangian bound by the volume algorithm | Barahona, Anbil, Math. Programming 87, 2000 |
 //! | [`branch_and_bound`] | exact search on Lagrangian bounds | Land, Doig, Econometrica 28(3), 1960; Geoffrion, 1974 |
 //! | [`theil_sen`] | a robust line | Sen, JASA 63(324), 1968 |
@@ -19,8 +20,10 @@
 pub mod branch_and_bound;
 pub mod effort;
 pub mod greedy;
+mod knapsack;
 pub mod lexicographic;
 pub mod local_search;
+mod multipliers;
 pub mod presolve;
 pub mod program;
 pub mod ruin_and_recreate;

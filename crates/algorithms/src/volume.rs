@@ -12,6 +12,8 @@
 //! relaxed too (a query may pick any available atom), which keeps the bound a bound.
 
 use crate::effort::Effort;
+use crate::knapsack::knapsack;
+pub use crate::multipliers::Multipliers;
 use crate::program::{Fix, Program};
 use crate::selection_state::Layout;
 
@@ -40,28 +42,6 @@ pub struct Relaxation<'l, 'p> {
     own: Vec<(u32, u32, f64)>,
     /// (limit, class, factor) of the classes in limits, scaled as their limit is.
     class_rows: Vec<(u32, u32, f64)>,
-}
-
-/// Multipliers; never negative.
-#[derive(Clone, Debug, Default)]
-pub struct Multipliers {
-    query: Vec<f64>,
-    trigger: Vec<f64>,
-    product: Vec<f64>,
-    row: Vec<f64>,
-    cap: f64,
-}
-
-impl Multipliers {
-    /// Number of multipliers (what a copy costs).
-    pub fn len(&self) -> usize {
-        self.query.len() + self.trigger.len() + self.product.len() + self.row.len() + 1
-    }
-
-    /// Never empty: there is always the one of the cap.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
 }
 
 /// What a bounding pass found.
@@ -579,27 +559,6 @@ impl<'l, 'p> Relaxation<'l, 'p> {
     }
 }
 
-impl Multipliers {
-    /// Squared length of the direction, leaving out components that projection would cancel.
-    fn norm(&self, at: &Multipliers) -> f64 {
-        let part = |d: &[f64], a: &[f64]| -> f64 {
-            d.iter()
-                .zip(a)
-                .map(|(d, a)| if *a <= 0.0 && *d < 0.0 { 0.0 } else { d * d })
-                .sum()
-        };
-        part(&self.query, &at.query)
-            + part(&self.trigger, &at.trigger)
-            + part(&self.product, &at.product)
-            + part(&self.row, &at.row)
-            + if at.cap <= 0.0 && self.cap < 0.0 {
-                0.0
-            } else {
-                self.cap * self.cap
-            }
-    }
-}
-
 fn row_scale(at_most: f64) -> f64 {
     if at_most.is_finite() {
         at_most.abs().max(1e-9)
@@ -614,37 +573,4 @@ fn mark(active: &Active, picked: &[u32], amount: f64, y: &mut [f64]) {
             y[active.slots[k as usize] as usize] += amount;
         }
     }
-}
-
-/// Fills `x` with the continuous knapsack's optimum over the free items that pay; returns
-/// its value and the price of a unit of room.
-fn knapsack(fix: &[Fix], reduced: &[f64], size: &[f64], room: f64, x: &mut [f64]) -> (f64, f64) {
-    let mut items: Vec<usize> = (0..fix.len())
-        .filter(|&i| fix[i] == Fix::Free && reduced[i] < 0.0)
-        .collect();
-    let total: f64 = items.iter().map(|&i| size[i]).sum();
-    let mut value = 0.0;
-    if total <= room {
-        for &i in &items {
-            x[i] = 1.0;
-            value += reduced[i];
-        }
-        return (value, 0.0);
-    }
-    // reduced/size ascending, without dividing by a size of zero.
-    items.sort_by(|&a, &b| (reduced[a] * size[b]).total_cmp(&(reduced[b] * size[a])));
-    let mut left = room;
-    for &i in &items {
-        if size[i] <= left {
-            x[i] = 1.0;
-            left -= size[i];
-            value += reduced[i];
-        } else {
-            let share = left / size[i];
-            x[i] = share;
-            value += share * reduced[i];
-            return (value, -reduced[i] / size[i]);
-        }
-    }
-    (value, 0.0)
 }
