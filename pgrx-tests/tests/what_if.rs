@@ -65,7 +65,7 @@ fn every_major_prices_like_the_built_index() {
             "{query}: before {} is not {before}",
             number(0)
         );
-        session.run(&format!("{definition}"));
+        session.run(definition);
         let (after, bytes) = (
             cost(&mut session, query),
             session.number("SELECT pg_relation_size('i')"),

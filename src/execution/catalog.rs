@@ -188,9 +188,15 @@ pub(super) fn obstacle(intent: &Intent) -> SpiResult<Option<String>> {
     let present = index_named(&name)?;
     Ok(match &intent.kind {
         IntentKind::CreateIndex { .. } => present.map(|_| format!("{name} exists already")),
-        IntentKind::DropIndex { index, .. } | IntentKind::Reindex { index, .. } => match present {
+        IntentKind::DropIndex { index, .. } => match present {
             Some(present) if present.oid == *index && present.relation.oid == relation.oid => None,
             _ => Some(format!("{name} is gone or is another index by now")),
+        },
+        // REINDEX CONCURRENTLY itself gives the index another OID: an attempt that was
+        // interrupted after the swap must not stand in the way of the next one.
+        IntentKind::Reindex { .. } => match present {
+            Some(present) if present.relation.oid == relation.oid => None,
+            _ => Some(format!("{name} is gone or is on another table by now")),
         },
         IntentKind::Analyze => None,
     })

@@ -51,11 +51,6 @@ fn rate(session: &mut Session, mut work: impl FnMut(&mut Session) -> usize) -> f
     best
 }
 
-fn pair(definitions: &[String], i: usize) -> (&str, &str) {
-    let count = definitions.len();
-    (&definitions[i % count], &definitions[(i * 7 + 11) % count])
-}
-
 pub fn report(session: &mut Session) {
     println!("\nevaluations per CPU second, client and server together");
     println!(
@@ -107,7 +102,7 @@ pub fn report(session: &mut Session) {
         let connection = rate(session, |session| {
             for i in 0..200 {
                 let definition = &definitions[i % definitions.len()];
-                let oid = session.text(&format!(
+                let _oid = session.text(&format!(
                     "SELECT indexrelid FROM hypopg_create_index({definition})"
                 ));
                 session.run(&format!("EXPLAIN (FORMAT JSON) {statement}"));

@@ -11,7 +11,7 @@ use indexpilot_model::{Config, Intent};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     /// An intent.
-    Action(Intent),
+    Action(Box<Intent>),
     /// Dropping what a build of ours left invalid.
     Cleanup(Leftover),
 }
@@ -93,7 +93,7 @@ pub fn decide(
         .collect();
     if refusals.is_empty() {
         Ok(Permit {
-            work: Work::Action(intent.clone()),
+            work: Work::Action(Box::new(intent.clone())),
             lock_timeout: situation.config.lock_timeout,
             build_timeout: situation.config.build_timeout,
         })
@@ -141,7 +141,7 @@ mod tests {
     fn a_quiet_night_permits() {
         let permit =
             decide(&create(1), Purpose::Advice, &situation()).expect("nothing speaks against it");
-        assert_eq!(permit.work(), &Work::Action(create(1)));
+        assert_eq!(permit.work(), &Work::Action(Box::new(create(1))));
         assert_eq!(
             (permit.lock_timeout(), permit.build_timeout()),
             (1_000, 3_600)

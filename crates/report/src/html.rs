@@ -72,9 +72,9 @@ fn one(out: &mut String, section: &Section) {
         out.push_str(&plot::svg(section));
         table(out, section);
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<details><summary>where these numbers come from</summary><pre>{}</pre></details>\n",
+        "<details><summary>where these numbers come from</summary><pre>{}</pre></details>",
         escape(&section.query)
     );
 }

@@ -250,12 +250,8 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
                 least_loss * 100.0
             ),
         }
-    } else if !rules.dropped && changed && bounds.0 > 0.0 {
-        Verdict::Kept {
-            gain,
-            lower: bounds.0,
-        }
-    } else if rules.last && rules.dropped {
+    } else if (!rules.dropped && changed && bounds.0 > 0.0) || (rules.last && rules.dropped) {
+        // A new index has to be seen to gain; a drop only has to be seen not to hurt.
         Verdict::Kept {
             gain,
             lower: bounds.0,
