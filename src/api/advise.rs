@@ -117,7 +117,7 @@ fn advise(
             }
             let definition = match &recommendation.kind {
                 IntentKind::CreateIndex { definition, name } => {
-                    definition.create_statement(&name, true, false)
+                    definition.create_statement(name, true, false)
                 }
                 other => format!("{other:?}"),
             };

@@ -6,6 +6,7 @@ use pgrx::spi::SpiResult;
 
 /// What each module is asked to do and does.
 #[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "the columns of a table, spelt out")]
 fn status() -> SpiResult<
     TableIterator<
         'static,

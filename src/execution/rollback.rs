@@ -33,7 +33,7 @@ fn inverse(mutation: Uuid) -> SpiResult<(IntentKind, RelationName)> {
                     spi::database().into(),
                 ],
             )?;
-            for row in rows {
+            if let Some(row) = rows.into_iter().next() {
                 return Ok(Some((
                     row.get::<String>(1)?.unwrap_or_default(),
                     RelationName {

@@ -1,6 +1,6 @@
 //! The time.
 
-use indexpilot_model::ports::{Clock, Timestamp};
+use indexpilot_model::ports::Timestamp;
 use pgrx::pg_sys;
 
 /// Microseconds between the Unix epoch and the server's (2000-01-01).
@@ -10,14 +10,4 @@ const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 pub fn now() -> Timestamp {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() + POSTGRES_EPOCH }
-}
-
-/// The server's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ServerClock;
-
-impl Clock for ServerClock {
-    fn now(&self) -> Timestamp {
-        now()
-    }
 }

@@ -44,6 +44,7 @@ pub struct Job {
     /// Its intent in the log, once started.
     pub mutation: Option<Uuid>,
     /// The index it made or works on, once known.
+    #[expect(dead_code, reason = "read from the table by the views")]
     pub index: Option<pg_sys::Oid>,
     /// Invalid indexes of the table that were there before it.
     pub bystanders: Vec<pg_sys::Oid>,

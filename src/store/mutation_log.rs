@@ -120,59 +120,6 @@ pub fn append_as(id: Uuid, record: &MutationRecord) -> SpiResult<()> {
     })
 }
 
-/// An intent of ours in this database that has no outcome yet: what a crash left, or what
-/// is running.
-#[derive(Clone, Debug)]
-pub struct OpenIntent {
-    /// The entry.
-    pub id: Uuid,
-    /// `CREATE_INDEX`, `DROP_INDEX`, `REINDEX`…
-    pub kind: String,
-    /// Schema of the index, where there is one.
-    pub index_schema: Option<String>,
-    /// Name of the index, where there is one.
-    pub index_name: Option<String>,
-    /// The relation, as it was.
-    pub relation_oid: Option<pg_sys::Oid>,
-}
-
-/// The intents of this cluster and database without an outcome, oldest first.
-///
-/// # Errors
-/// What SPI reports.
-pub fn open_intents() -> SpiResult<Vec<OpenIntent>> {
-    spi::as_extension_owner(|| {
-        Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT m.id, m.kind, m.index_schema, m.index_name, m.relation_oid
-                 FROM indexpilot.mutation_log AS m
-                 WHERE m.phase = 'intent'
-                   AND m.system_identifier = $1
-                   AND m.database_oid = $2
-                   AND NOT EXISTS (SELECT FROM indexpilot.mutation_log AS o
-                       WHERE o.parent = m.id
-                         AND o.phase = 'outcome')
-                 ORDER BY m.sequence",
-                None,
-                &[spi::system_identifier().into(), spi::database().into()],
-            )?;
-            let mut intents = Vec::with_capacity(rows.len());
-            for row in rows {
-                intents.push(OpenIntent {
-                    id: row
-                        .get::<Uuid>(1)?
-                        .unwrap_or_else(|| Uuid::from_bytes([0; 16])),
-                    kind: row.get::<String>(2)?.unwrap_or_default(),
-                    index_schema: row.get(3)?,
-                    index_name: row.get(4)?,
-                    relation_oid: row.get(5)?,
-                });
-            }
-            Ok(intents)
-        })
-    })
-}
-
 /// The entries with one identity or whose parent it is, as JSON objects, oldest first.
 ///
 /// # Errors
@@ -193,33 +140,6 @@ pub fn history_of(id: Uuid) -> SpiResult<Vec<serde_json::Value>> {
             }
             Ok(entries)
         })
-    })
-}
-
-/// Whether the log says that we built this index in this cluster and database: a
-/// CREATE_INDEX intent names it. An index is named by schema and name, because a failed
-/// build never told us its OID.
-///
-/// # Errors
-/// What SPI reports.
-pub fn is_ours(schema: &str, name: &str) -> SpiResult<bool> {
-    spi::as_extension_owner(|| {
-        Spi::get_one_with_args::<bool>(
-            "SELECT EXISTS (SELECT FROM indexpilot.mutation_log AS m
-                 WHERE m.kind = 'CREATE_INDEX'
-                   AND m.phase = 'intent'
-                   AND m.system_identifier = $1
-                   AND m.database_oid = $2
-                   AND m.index_schema = $3
-                   AND m.index_name = $4)",
-            &[
-                spi::system_identifier().into(),
-                spi::database().into(),
-                schema.into(),
-                name.into(),
-            ],
-        )
-        .map(|found| found.unwrap_or(false))
     })
 }
 

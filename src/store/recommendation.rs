@@ -228,14 +228,6 @@ pub fn all() -> SpiResult<Vec<Stored>> {
     })
 }
 
-/// One of them.
-///
-/// # Errors
-/// What SPI reports.
-pub fn find(id: Uuid) -> SpiResult<Option<Stored>> {
-    Ok(all()?.into_iter().find(|stored| stored.id == id))
-}
-
 /// Moves recommendations along with the jobs that carry them out, and with the verdicts on
 /// what was done. To be called by the worker after it has worked.
 ///

@@ -128,6 +128,7 @@ pub unsafe fn rows(desc: *const pg_sys::QueryDesc) -> u64 {
 /// # Safety
 /// Points to a planned statement.
 #[inline(always)]
+#[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
 pub unsafe fn query_id(statement: *const pg_sys::PlannedStmt) -> u64 {
     // SAFETY: the caller's promise. Signed from 18 on; the bits are what counts.
     unsafe { (*statement).queryId as u64 }

@@ -53,7 +53,7 @@ impl Usage {
                 (*buffers).shared_blks_written as u64,
                 (*buffers).temp_blks_read as u64,
                 (*buffers).temp_blks_written as u64,
-                (*(&raw const pg_sys::pgWalUsage)).wal_bytes,
+                pg_sys::pgWalUsage.wal_bytes,
             ])
         }
     }
@@ -89,8 +89,9 @@ static mut STACK: Stack = Stack {
 
 #[inline(always)]
 fn stack() -> &'static mut Stack {
+    let stack = &raw mut STACK;
     // SAFETY: a backend has one thread, and no reference outlives the call that took it.
-    unsafe { &mut *(&raw mut STACK) }
+    unsafe { &mut *stack }
 }
 
 /// The present nesting depth; 0 where the next statement comes from the client.

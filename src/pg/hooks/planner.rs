@@ -34,6 +34,7 @@ unsafe extern "C-unwind" fn hook(
     // SAFETY: the arguments are the server's and are handed on as they came; no value with a
     // destructor is alive in this frame while the next planner runs.
     unsafe {
+        #[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
         let id = (*query).queryId as u64;
         let block = if id == 0 { None } else { watching() };
         let counted = match block {

@@ -457,13 +457,6 @@ impl Planner {
                 .collect())
         })
     }
-
-    /// The relation that a candidate's definition names.
-    pub fn relation(&self, id: CandidateId) -> Option<Oid> {
-        self.candidates
-            .get(id.0 as usize)
-            .map(|candidate| candidate.relation.to_u32())
-    }
 }
 
 /// Counts a failure to get as far as an evaluation.

@@ -9,7 +9,6 @@ use crate::pg::compat::planner as compat;
 use crate::pg::nodes::items;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
-use pgrx::prelude::*;
 
 /// Longest time spent in users' functions for one index, microseconds. Rows that are not
 /// reached are left out: a smaller sample is a sample still.

@@ -6,9 +6,8 @@ use super::failure::Failure;
 use super::memory::Context;
 use super::watch;
 use crate::pg::compat::planner as compat;
+use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
-use pgrx::pg_sys::{self};
-use pgrx::prelude::*;
 
 /// Bytes of rows that one sample may hold; a relation of very wide rows gets fewer.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -21,6 +20,7 @@ pub(super) struct RowSample {
     /// Complete tuples without pointers to other storage; in the context below.
     pub tuples: Vec<pg_sys::HeapTuple>,
     /// Visible rows of the whole relation, estimated from the pages read.
+    #[expect(dead_code, reason = "the planner's own estimate is used")]
     pub total: f64,
     /// Change count of the relation when it was taken.
     epoch: u64,

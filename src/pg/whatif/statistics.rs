@@ -9,7 +9,6 @@ use super::projection::{KeyValues, Projection};
 use crate::pg::compat::planner as compat;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
-use pgrx::prelude::*;
 
 /// `pg_statistic` (catalog/pg_statistic.h).
 const STATISTIC_RELATION: u32 = 2619;

@@ -238,20 +238,6 @@ pub fn own_slot() -> Option<&'static Slot> {
     board()?.find_or_take(crate::pg::spi::database())
 }
 
-/// True in the launcher and in workers: what runs here is ours and is not to be captured.
-pub fn is_own_process() -> bool {
-    // SAFETY: set by the postmaster for background workers, NULL elsewhere; the name is
-    // NUL-terminated within its array.
-    unsafe {
-        let entry = pg_sys::MyBgworkerEntry;
-        if entry.is_null() {
-            return false;
-        }
-        let kind = std::ffi::CStr::from_ptr((*entry).bgw_type.as_ptr());
-        kind.to_bytes() == LAUNCHER.as_bytes() || kind.to_bytes() == WORKER.as_bytes()
-    }
-}
-
 /// A worker that was asked for.
 pub struct Started(DynamicBackgroundWorker);
 
@@ -436,15 +422,4 @@ pub fn databases() -> Result<Vec<pg_sys::Oid>, ServerError> {
         }
         found
     })
-}
-
-/// Whether the server is a standby.
-pub fn in_recovery() -> bool {
-    // SAFETY: reads shared state.
-    unsafe { pg_sys::RecoveryInProgress() }
-}
-
-/// The board, for those that need more than [`ask`].
-pub fn the_board() -> Option<&'static Board> {
-    board()
 }
