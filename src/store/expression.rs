@@ -297,7 +297,6 @@ pub fn all_paths() -> SpiResult<Vec<[String; 3]>> {
 
 /// The fields that tenants with a profile have switched off: their demand counts for
 /// nothing in advice.
-#[expect(dead_code, reason = "the advisor does not weigh them yet")]
 #[derive(Clone, Debug, Default)]
 pub struct DisabledFields(HashSet<(TenantKey, u32, i16)>);
 
@@ -369,6 +368,7 @@ const REPLAY: &str = "SELECT DISTINCT ON (m.tenant, s.field) m.tenant, s.field, 
 ///
 /// # Errors
 /// What SPI reports.
+#[allow(clippy::type_complexity, reason = "the columns of a table, spelt out")]
 pub fn replay_differences() -> SpiResult<Vec<(String, Uuid, Option<bool>, Option<bool>)>> {
     spi::as_extension_owner(|| {
         Spi::connect(|client| {

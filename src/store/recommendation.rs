@@ -228,16 +228,18 @@ pub fn all() -> SpiResult<Vec<Stored>> {
     })
 }
 
+/// A recommendation, its state, its job's state, its verdict and the verdict's reason.
+type Move = (Uuid, State, String, Option<String>, Option<String>);
+
 /// Moves recommendations along with the jobs that carry them out, and with the verdicts on
 /// what was done. To be called by the worker after it has worked.
 ///
 /// # Errors
 /// What SPI reports.
 pub fn follow() -> SpiResult<()> {
-    let moves: Vec<(Uuid, State, String, Option<String>, Option<String>)> =
-        spi::as_extension_owner(|| {
-            Spi::connect_mut(|client| {
-                let rows = client.update(
+    let moves: Vec<Move> = spi::as_extension_owner(|| {
+        Spi::connect_mut(|client| {
+            let rows = client.update(
                     "SELECT r.id, r.state, j.state, j.reason, m.evidence->>'verdict', m.reason
                      FROM indexpilot.recommendation AS r
                      CROSS JOIN LATERAL (SELECT b.state, b.reason FROM indexpilot.job AS b
@@ -252,26 +254,25 @@ pub fn follow() -> SpiResult<()> {
                     None,
                     &[spi::system_identifier().into(), spi::database().into()],
                 )?;
-                let mut moves = Vec::new();
-                for row in rows {
-                    let id = row
-                        .get::<Uuid>(1)?
-                        .ok_or(pgrx::spi::SpiError::InvalidPosition)?;
-                    let Some(state) = row.get::<String>(2)?.and_then(|n| State::from_name(&n))
-                    else {
-                        continue;
-                    };
-                    let job = row.get::<String>(3)?.unwrap_or_default();
-                    let verdict = row.get::<String>(5)?;
-                    let reason = match verdict {
-                        Some(_) => row.get::<String>(6)?,
-                        None => row.get::<String>(4)?,
-                    };
-                    moves.push((id, state, job, verdict, reason));
-                }
-                Ok::<_, pgrx::spi::SpiError>(moves)
-            })
-        })?;
+            let mut moves = Vec::new();
+            for row in rows {
+                let id = row
+                    .get::<Uuid>(1)?
+                    .ok_or(pgrx::spi::SpiError::InvalidPosition)?;
+                let Some(state) = row.get::<String>(2)?.and_then(|n| State::from_name(&n)) else {
+                    continue;
+                };
+                let job = row.get::<String>(3)?.unwrap_or_default();
+                let verdict = row.get::<String>(5)?;
+                let reason = match verdict {
+                    Some(_) => row.get::<String>(6)?,
+                    None => row.get::<String>(4)?,
+                };
+                moves.push((id, state, job, verdict, reason));
+            }
+            Ok::<_, pgrx::spi::SpiError>(moves)
+        })
+    })?;
     for (id, state, job, verdict, reason) in moves {
         let reason = reason.as_deref();
         let step = |from, to| transition(id, from, to, reason);

@@ -42,7 +42,7 @@ pub fn add(part: &str, reason: &str) -> SpiResult<bool> {
                     role.into(),
                 ],
             )?;
-            Ok(done.len() > 0)
+            Ok(!done.is_empty())
         })
     })
 }
@@ -64,7 +64,7 @@ pub fn remove(part: &str) -> SpiResult<bool> {
                     part.into(),
                 ],
             )?;
-            Ok(done.len() > 0)
+            Ok(!done.is_empty())
         })
     })
 }

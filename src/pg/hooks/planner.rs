@@ -101,6 +101,7 @@ unsafe fn first_sight(
         let entry = match known {
             Some(entry) => entry,
             None => {
+                #[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
                 let about = About {
                     query_id: (*query).queryId as u64,
                     database: pg_sys::MyDatabaseId.to_u32(),

@@ -166,7 +166,7 @@ pub unsafe fn planned(entry: &Entry, key: u64, query: *mut pg_sys::Query) {
                 name: Name::Kept(met.label()),
                 ..met
             });
-            (*(&raw mut LAST_PLANNED))[key as usize % PLANNED] = (key, found);
+            LAST_PLANNED[key as usize % PLANNED] = (key, found);
         }
     }
 }
@@ -217,7 +217,7 @@ unsafe fn by_source(
                 met(value.value, value.ptype)
             }
             CONSTANT => {
-                let (owner, found) = (*(&raw const LAST_PLANNED))[key as usize % PLANNED];
+                let (owner, found) = LAST_PLANNED[key as usize % PLANNED];
                 if owner == key { found } else { None }
             }
             SETTING => {

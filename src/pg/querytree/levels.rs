@@ -295,5 +295,5 @@ impl Builder {
 unsafe fn limits(query: *const pg_sys::Query) -> bool {
     let count = (*query).limitCount;
     !count.is_null()
-        && !(tag(count) == NodeTag::T_Const && (*count.cast::<pg_sys::Const>()).constisnull)
+        && (tag(count) != NodeTag::T_Const || !(*count.cast::<pg_sys::Const>()).constisnull)
 }

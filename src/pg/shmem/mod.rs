@@ -56,9 +56,7 @@ pub struct Block {
     index: *mut AtomicU32,
     index_mask: usize,
     entries: *mut Entry,
-    #[expect(dead_code, reason = "laid out; nothing counts by tenant yet")]
     tenants: *mut entry::TenantCell,
-    #[expect(dead_code, reason = "laid out; nothing counts by tenant yet")]
     tenant_mask: usize,
     chunks: *mut chunks::Chunk,
     sizes: Sizes,

@@ -154,7 +154,7 @@ impl Stopwatch {
         let number = SEQUENCE.get();
         SEQUENCE.set(number.wrapping_add(1));
         Stopwatch {
-            started: (number % TIMED_ONE_IN == 0).then(cpu_ns),
+            started: number.is_multiple_of(TIMED_ONE_IN).then(cpu_ns),
             planner: Cell::new(0),
         }
     }

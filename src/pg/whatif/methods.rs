@@ -64,10 +64,11 @@ impl Inputs<'_> {
     pub(super) fn hash(&self) -> Size {
         let mut groups = self.groups();
         // Nulls are not in a hash index; statistics put them first.
-        if let (None, Some(key)) = (self.projection, self.keys.first()) {
-            if key.null_fraction * self.tuples >= 1.0 && !groups.is_empty() {
-                groups.remove(0);
-            }
+        if let (None, Some(key)) = (self.projection, self.keys.first())
+            && key.null_fraction * self.tuples >= 1.0
+            && !groups.is_empty()
+        {
+            groups.remove(0);
         }
         hash::size(&groups, self.shape.option("fillfactor").unwrap_or(75.0))
     }
@@ -142,11 +143,11 @@ impl Inputs<'_> {
         let (mut leaf, mut union) = (0.0, 0.0);
         for (position, key) in self.keys.iter().enumerate() {
             let sampled = self.projection.map(|p| (&p.keys[position], p.rows));
-            // SAFETY: values of the key's type, as projected.
             let bytes = match sampled {
-                Some((values, rows)) if position < shape.key_count => unsafe {
-                    compressed_bytes(shape, position, values, rows)?
-                },
+                Some((values, rows)) if position < shape.key_count => {
+                    // SAFETY: values of the key's type, as projected.
+                    unsafe { compressed_bytes(shape, position, values, rows)? }
+                }
                 _ => key.width,
             };
             leaf += bytes;

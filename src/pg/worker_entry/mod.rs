@@ -12,7 +12,7 @@ pub mod board;
 
 use crate::pg::compat::signals;
 use crate::pg::transaction::{self, ServerError};
-use board::{Board, CancelReason, Presence, Request, Slot, board};
+use board::{CancelReason, Presence, Request, Slot, board};
 use pgrx::bgworkers::{
     BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, DynamicBackgroundWorker,
 };
