@@ -221,6 +221,24 @@ fn every_rule_gives_its_reason() {
 }
 
 #[test]
+fn what_hardly_ever_runs_gets_no_index() {
+    let mut problem = hot_problem(0.0);
+    let chosen = answer(&problem).chosen;
+    let wanted = chosen.iter().position(|c| *c).expect("one pays");
+    // Whatever it saves is less than everything twice over.
+    problem.rules.min_share = 2.0;
+    let solution = answer(&problem);
+    assert!(!solution.chosen[wanted]);
+    assert!(matches!(
+        solution.why[wanted].reason,
+        Reason::TooSmallShare(share) if share > 0.0 && share <= 1.0
+    ));
+    // A share that it does save changes nothing.
+    problem.rules.min_share = 1e-9;
+    assert_eq!(answer(&problem).chosen, chosen);
+}
+
+#[test]
 fn a_saving_too_small_changes_nothing() {
     let mut problem = hot_problem(0.0);
     problem.rules.min_saving_ms = 20_000.0;

@@ -176,6 +176,7 @@ fn word(reason: &Reason) -> &'static str {
         Reason::WorthKeeping => "worth keeping",
         Reason::Decided(_) => "decided",
         Reason::TooLittleImprovement(_) => "min_improvement",
+        Reason::TooSmallShare(_) => "share of the workload",
         Reason::NothingLeftToGain => "nothing left to gain",
         Reason::CostsMore { .. } => "costs more",
         Reason::LosesHot { .. } => "loses HOT updates",

@@ -25,6 +25,8 @@ pub struct Lowered {
     pub limits: Vec<LimitKind>,
     /// Options that fail `min_improvement`, with the best share they reach.
     pub too_little: BTreeMap<usize, f64>,
+    /// Candidates that fail `min_share`, with the share they could save at most.
+    pub too_rare: BTreeMap<usize, f64>,
 }
 
 /// Builds and checks the program.
@@ -94,6 +96,10 @@ pub fn lower(problem: &Problem) -> Result<Lowered, Malformed> {
             .max(0.0);
         program.queries[q].ceiling = now * (1.0 + allowed);
     }
+    let too_rare = refused_for_share(problem, &program, &current);
+    for &k in too_rare.keys() {
+        program.indexes[k].fix = Fix::Out;
+    }
     if let Some(previous) = problem.previous.as_ref().filter(|p| p.len() == n) {
         let stakes = stakes(problem);
         for (k, &was) in previous.iter().enumerate() {
@@ -111,6 +117,7 @@ pub fn lower(problem: &Problem) -> Result<Lowered, Malformed> {
         program,
         limits: kinds,
         too_little,
+        too_rare,
     })
 }
 
@@ -193,6 +200,45 @@ fn refused_for_improvement(problem: &Problem) -> BTreeMap<usize, f64> {
         .filter(|(k, o)| o.status == Status::Candidate && best[*k] < problem.rules.min_improvement)
         .map(|(k, _)| (k, best[k]))
         .collect()
+}
+
+/// Candidates that even beside their best companions would save less than `min_share` of the
+/// time that all statements take now.
+fn refused_for_share(
+    problem: &Problem,
+    program: &Program,
+    current: &[bool],
+) -> BTreeMap<usize, f64> {
+    let mut refused = BTreeMap::new();
+    if problem.rules.min_share <= 0.0 {
+        return refused;
+    }
+    let mut total = 0.0;
+    let mut saves = vec![0.0; problem.options.len()];
+    let mut best: BTreeMap<usize, f64> = BTreeMap::new();
+    for (q, statement) in problem.statements.iter().enumerate() {
+        let now = program.atom_taken(q, current).cost;
+        total += statement.weight * now;
+        best.clear();
+        for atom in &statement.atoms {
+            for &o in &atom.options {
+                let known = best.entry(o).or_insert(f64::INFINITY);
+                *known = known.min(atom.believed);
+            }
+        }
+        for (&o, &cost) in &best {
+            saves[o] += statement.weight * (now - cost).max(0.0);
+        }
+    }
+    for (k, option) in problem.options.iter().enumerate() {
+        if option.status == Status::Candidate
+            && saves[k] > 0.0
+            && saves[k] < problem.rules.min_share * total
+        {
+            refused.insert(k, saves[k] / total);
+        }
+    }
+    refused
 }
 
 fn limits(problem: &Problem, current: &[bool]) -> (Vec<Limit>, Vec<LimitKind>) {

@@ -129,6 +129,9 @@ pub struct Rules {
     pub max_regression: f64,
     /// An index must make some statement cheaper by at least this share.
     pub min_improvement: f64,
+    /// An index must be able to save at least this share of the time of all statements now;
+    /// 0 where the price of building decides.
+    pub min_share: f64,
     /// The whole choice must save at least this many milliseconds a day to be worth acting.
     pub min_saving_ms: f64,
     /// Days over which a build or drop has to pay.
@@ -150,6 +153,7 @@ impl Default for Rules {
             negligible_write_ms: 1_000.0,
             max_regression: 0.10,
             min_improvement: 0.20,
+            min_share: 0.0,
             min_saving_ms: 0.0,
             // A fortnight: the dwell time that an index built gets at least.
             horizon_days: 14.0,

@@ -29,6 +29,8 @@ pub enum Reason {
     Decided(String),
     /// No statement gets cheaper by `min_improvement`; the best share it reaches.
     TooLittleImprovement(f64),
+    /// It saves less than `min_share` of the time of all statements; the share it saves at most.
+    TooSmallShare(f64),
     /// What is chosen already serves the same statements.
     NothingLeftToGain,
     /// Upkeep (and build) exceed the gain, milliseconds a day.
@@ -276,6 +278,9 @@ fn refusal(
     if let Some(&share) = lowered.too_little.get(&o) {
         return Reason::TooLittleImprovement(share);
     }
+    if let Some(&share) = lowered.too_rare.get(&o) {
+        return Reason::TooSmallShare(share);
+    }
     if saving <= 0.0 && regressing.is_none() {
         return Reason::NothingLeftToGain;
     }
@@ -398,6 +403,14 @@ fn sentence(problem: &Problem, d: &Decision) -> String {
                 "makes no statement cheaper by {:.0} % (min_improvement); the best is {:.1} %",
                 100.0 * problem.rules.min_improvement,
                 100.0 * share.max(0.0)
+            );
+        }
+        Reason::TooSmallShare(share) => {
+            let _ = write!(
+                s,
+                "could save {:.4} % of the time of all statements at most; less than {} % is not worth an index",
+                100.0 * share,
+                100.0 * problem.rules.min_share
             );
         }
         Reason::NothingLeftToGain => match d.action {
