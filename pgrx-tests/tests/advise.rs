@@ -8,8 +8,8 @@ fn shop(session: &mut Session) {
     session.run(
         "CREATE EXTENSION IF NOT EXISTS indexpilot;
          CREATE TABLE customers (
-             id int PRIMARY KEY, tenant_id int NOT NULL, email text COLLATE \"und-x-icu\" NOT NULL,
-             name text COLLATE \"und-x-icu\" NOT NULL, custom jsonb, tags text[], deleted_at timestamptz);
+             id int PRIMARY KEY, tenant_id int NOT NULL, email text COLLATE \"C.utf8\" NOT NULL,
+             name text COLLATE \"C.utf8\" NOT NULL, custom jsonb, tags text[], deleted_at timestamptz);
          INSERT INTO customers
              SELECT g, g % 50, 'User' || g || '@example.org', 'name ' || md5(g::text),
                  jsonb_build_object('tier', (g % 1000)::text), ARRAY['t' || g % 500],
