@@ -114,14 +114,22 @@ fn every_major_runs_every_pattern_by_both_protocols_with_equal_results() {
                 .expect("cloned");
             if expert {
                 let mut client = server.connect_to("sim_copy").expect("connected");
+                // Some builds of the server come without pg_trgm: there the expert does without.
+                let trigrams: bool = client
+                    .query_one("SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_trgm')", &[])
+                    .expect("an answer")
+                    .get(0);
+                let expert_sql: String = application
+                    .expert_sql()
+                    .lines()
+                    .filter(|line| trigrams || !line.contains("gin_trgm_ops"))
+                    .map(|line| format!("{line}\n"))
+                    .collect();
                 client
-                    .batch_execute(application.expert_sql())
+                    .batch_execute(&expert_sql)
                     .expect("the expert's indexes can be built");
                 let built = catalog::indexes(&mut client, application.name()).expect("listed");
-                assert_eq!(
-                    built.len(),
-                    application.expert_sql().matches("CREATE INDEX").count()
-                );
+                assert_eq!(built.len(), expert_sql.matches("CREATE INDEX").count());
                 assert!(built.iter().all(|i| !i.columns.is_empty()), "{built:?}");
             }
             let mut session =
