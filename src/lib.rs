@@ -1,7 +1,7 @@
 //! IndexPilot: an extension that runs the indexes of a database by itself.
 //!
-//! Modules stand in the order of the flow. `pg` is the only room with `unsafe` and knows
-//! none of the rooms above it: they reach it through its safe functions and the ports of
+//! Modules stand in the order of the flow. `pg` is the one room that touches the server's
+//! memory and knows none of the rooms above it: they reach it through safe functions and the ports of
 //! `indexpilot-model`, and it calls up through the callbacks that `_PG_init` hands it.
 
 use pgrx::prelude::*;
