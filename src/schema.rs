@@ -61,6 +61,21 @@ extension_sql_file!(
     requires = ["schema_guard"]
 );
 extension_sql_file!(
+    "../sql/tables/imported_stats.sql",
+    name = "tables_imported_stats",
+    requires = ["tables_statement"]
+);
+extension_sql_file!(
+    "../sql/functions/history.sql",
+    name = "functions_history",
+    requires = ["tables_imported_stats"]
+);
+extension_sql_file!(
+    "../sql/functions/lint.sql",
+    name = "functions_lint",
+    requires = ["tables_statement"]
+);
+extension_sql_file!(
     "../sql/tables/job.sql",
     name = "tables_job",
     requires = ["schema_guard"]

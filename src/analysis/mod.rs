@@ -1,8 +1,12 @@
 //! Analyses: the pure pipeline with the server behind its ports.
 //!
 //! - [`session`] answers `advise()` for the caller's own texts in the caller's session;
-//! - [`run`] is the automatic run, in the worker.
+//! - [`run`] is the automatic run, in the worker;
+//! - [`history`] takes over what pg_stat_statements has counted;
+//! - [`lint`] says what is wrong with a statement that no index can mend.
 
+pub mod history;
+pub mod lint;
 pub mod run;
 pub mod session;
 

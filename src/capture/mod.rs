@@ -11,6 +11,7 @@ pub use flush::{flush, unsaved};
 
 use crate::config;
 use crate::pg::hooks;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 /// Installs the hooks. From `_PG_init`, after the settings were defined.
@@ -50,6 +51,32 @@ pub fn reset(tenant: Option<&str>) -> pgrx::spi::SpiResult<()> {
         block.header().resets.fetch_add(1, Ordering::AcqRel);
     }
     Ok(())
+}
+
+/// Counted in this database and not saved yet, by query identifier, role and level: calls,
+/// rows, milliseconds.
+pub fn pending() -> HashMap<(u64, u32, bool), (u64, u64, f64)> {
+    let mut found: HashMap<_, (u64, u64, f64)> = HashMap::new();
+    let database = crate::pg::spi::database().to_u32();
+    for entry in crate::pg::shmem::block().iter().flat_map(|b| b.entries()) {
+        if entry.state.load(Ordering::Acquire) != 0
+            && entry.database.load(Ordering::Relaxed) == database
+        {
+            let (calls, rows, nanoseconds) = entry.pending();
+            let key = (
+                entry.query_id.load(Ordering::Relaxed),
+                entry.user.load(Ordering::Relaxed),
+                entry.top_level.load(Ordering::Relaxed) != 0,
+            );
+            let sum = found.entry(key).or_default();
+            *sum = (
+                sum.0 + calls,
+                sum.1 + rows,
+                sum.2 + nanoseconds as f64 / 1e6,
+            );
+        }
+    }
+    found
 }
 
 /// Bytes, statements, room for statements, evicted, dropped statements, texts and tenant

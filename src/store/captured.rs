@@ -73,7 +73,7 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                  JOIN LATERAL (SELECT sum(b.calls) AS calls, sum(b.rows) AS rows,
                          sum(b.total_ms) AS total_ms, sum(b.cost) AS cost,
                          min(b.bucket) AS oldest
-                     FROM indexpilot.statement_stats AS b
+                     FROM indexpilot.statement_history AS b
                      WHERE b.statement = s.id AND b.bucket >= to_timestamp($3) - interval '5 min') AS t
                      ON t.calls > 0
                  WHERE s.system_identifier = $1 AND s.database_oid = $2

@@ -7,6 +7,7 @@ pub mod chain;
 pub mod configuration;
 pub mod expression;
 pub mod genome;
+pub mod history;
 pub mod job;
 pub mod mutation_log;
 pub mod recommendation;

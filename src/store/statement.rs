@@ -102,7 +102,11 @@ pub fn save(statement: &NewStatement) -> SpiResult<String> {
     Ok(id)
 }
 
-fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
+/// Saves what planning a statement again needs.
+///
+/// # Errors
+/// What SPI reports.
+pub fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
     let samples: Vec<&Vec<Option<String>>> = source.sample.iter().collect();
     let types: Vec<pg_sys::Oid> = source.types.iter().map(|&oid| oid.into()).collect();
     let settings: serde_json::Map<String, Value> = source
@@ -348,6 +352,7 @@ pub fn forget(tenant: Option<&str>) -> SpiResult<()> {
         }
         None => Spi::run(
             "DELETE FROM indexpilot.statement_source; DELETE FROM indexpilot.statement_stats;
+             DELETE FROM indexpilot.imported_stats;
              DELETE FROM indexpilot.tenant_stats; DELETE FROM indexpilot.query_stats;
              DELETE FROM indexpilot.statement",
         ),
@@ -371,10 +376,17 @@ pub fn tidy(days: u32) -> SpiResult<()> {
             )?;
         }
         Spi::run_with_args(
+            "DELETE FROM indexpilot.imported_stats
+             WHERE until < now() - make_interval(days => $1)",
+            &arguments,
+        )?;
+        Spi::run_with_args(
             "WITH gone AS (DELETE FROM indexpilot.statement AS s
                  WHERE s.last_seen < now() - make_interval(days => $1)
                    AND NOT EXISTS (SELECT FROM indexpilot.statement_stats AS b
-                       WHERE b.statement = s.id) RETURNING s.id)
+                       WHERE b.statement = s.id)
+                   AND NOT EXISTS (SELECT FROM indexpilot.imported_stats AS i
+                       WHERE i.statement = s.id) RETURNING s.id)
              DELETE FROM indexpilot.statement_source AS o USING gone WHERE o.statement = gone.id",
             &arguments,
         )?;

@@ -31,12 +31,14 @@ mod statistics;
 mod stored;
 mod stored_bytes;
 mod sum;
+mod text;
 mod watch;
 
 pub use accounting::counters;
 pub use failure::Failure;
 pub use statement::{Sample, StatementSource};
 pub use stored::{PLANNING_SETTINGS, StoredStatement};
+pub use text::tree_of_text;
 
 use crate::pg::compat::planner as compat;
 use crate::pg::{planwalk, querytree};

@@ -223,7 +223,9 @@ impl Statement {
 }
 
 /// Parse analysis with parameter types found out, and rewriting.
-unsafe fn analyse(text: &CString) -> Result<(*mut pg_sys::List, Vec<pg_sys::Oid>), Failure> {
+pub(super) unsafe fn analyse(
+    text: &CString,
+) -> Result<(*mut pg_sys::List, Vec<pg_sys::Oid>), Failure> {
     // SAFETY: within a transaction.
     unsafe {
         let parsed = pg_sys::pg_parse_query(text.as_ptr());
