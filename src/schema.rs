@@ -86,6 +86,16 @@ extension_sql_file!(
     requires = ["schema_guard"]
 );
 extension_sql_file!(
+    "../sql/tables/pin.sql",
+    name = "tables_pin",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
+    "../sql/functions/pins.sql",
+    name = "functions_pins",
+    requires = ["tables_pin"]
+);
+extension_sql_file!(
     "../sql/functions/jobs.sql",
     name = "functions_jobs",
     requires = ["tables_job"]

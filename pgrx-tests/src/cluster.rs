@@ -23,6 +23,7 @@ pub struct Builder {
     preload: String,
     conf: Vec<String>,
     env: Vec<(String, String)>,
+    options: String,
     own_identity: bool,
 }
 
@@ -55,6 +56,14 @@ impl Builder {
         self
     }
 
+    /// Command-line options of the test's own sessions (`-c name=value`), for servers whose
+    /// settings would get in the way of the test too.
+    #[must_use]
+    pub fn session_options(mut self, options: &str) -> Self {
+        options.clone_into(&mut self.options);
+        self
+    }
+
     /// A run of initdb for this cluster alone. Clusters are otherwise copies of one template
     /// and share its system identifier.
     #[must_use]
@@ -83,7 +92,7 @@ impl Builder {
     #[track_caller]
     pub fn make(self) -> Cluster {
         let server = Server::get(self.major);
-        let cluster = Cluster::at_fresh_place(server, self.env.clone());
+        let cluster = Cluster::at_fresh_place(server, self.env.clone(), &self.options);
         let data = cluster.data();
         if self.own_identity {
             Identity::get().make_dir(&data);
@@ -113,6 +122,7 @@ pub struct Cluster {
     dir: PathBuf,
     sockets: PathBuf,
     env: Vec<(String, String)>,
+    options: String,
     postmaster: Option<Child>,
 }
 
@@ -127,6 +137,7 @@ impl Cluster {
             preload: "indexpilot".into(),
             conf: Vec::new(),
             env: Vec::new(),
+            options: String::new(),
             own_identity: false,
         }
     }
@@ -153,7 +164,11 @@ impl Cluster {
         cluster
     }
 
-    fn at_fresh_place(server: &'static Server, env: Vec<(String, String)>) -> Self {
+    fn at_fresh_place(
+        server: &'static Server,
+        env: Vec<(String, String)>,
+        options: &str,
+    ) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static SWEEP: Once = Once::new();
         SWEEP.call_once(sweep);
@@ -175,6 +190,7 @@ impl Cluster {
             dir,
             sockets,
             env,
+            options: options.to_owned(),
             postmaster: None,
         }
     }
@@ -398,7 +414,7 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn session_as(&self, user: &str, database: &str) -> Session {
-        match Session::open(&self.sockets, PORT, database, user, "") {
+        match Session::open(&self.sockets, PORT, database, user, &self.options) {
             Ok(session) => session,
             Err(e) => panic!("connect to {database} as {user}: {e:?}"),
         }
@@ -409,7 +425,7 @@ impl Cluster {
     /// # Errors
     /// Whatever connecting gave.
     pub fn try_session(&self, database: &str) -> Result<Session, postgres::Error> {
-        Session::open(&self.sockets, PORT, database, "postgres", "")
+        Session::open(&self.sockets, PORT, database, "postgres", &self.options)
     }
 
     /// Sends a signal to a backend or worker.
@@ -468,7 +484,7 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn standby(&self) -> Self {
-        let mut standby = Self::at_fresh_place(self.server, self.env.clone());
+        let mut standby = Self::at_fresh_place(self.server, self.env.clone(), &self.options);
         run(self
             .program("pg_basebackup")
             .args(["-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])

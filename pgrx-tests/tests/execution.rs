@@ -2,7 +2,7 @@
 
 mod jobs;
 
-use indexpilot_tests::{PATIENCE, Signal, wait_for};
+use indexpilot_tests::{PATIENCE, wait_for};
 use jobs::Ground;
 
 #[test]
@@ -217,77 +217,6 @@ fn dropping_the_database_during_a_build_is_survived() {
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'indexpilot launcher'",
         "1",
     );
-}
-
-fn interrupted_at_all(action: &str, points: &[&str]) {
-    for point in points {
-        for how in [Signal::SIGKILL, Signal::SIGTERM] {
-            interrupted(action, point, how);
-        }
-    }
-}
-
-#[test]
-fn a_build_interrupted_at_any_point_leaves_nothing() {
-    interrupted_at_all(
-        "create",
-        &[
-            "intent recorded",
-            "building",
-            "commenting",
-            "ddl done",
-            "recovering",
-        ],
-    );
-}
-
-#[test]
-fn a_rebuild_interrupted_at_any_point_leaves_nothing() {
-    interrupted_at_all("reindex", &["intent recorded", "rebuilding", "ddl done"]);
-}
-
-#[test]
-fn a_drop_interrupted_at_any_point_leaves_nothing() {
-    interrupted_at_all("drop", &["intent recorded", "dropping", "ddl done"]);
-}
-
-fn interrupted(action: &str, point: &str, how: Signal) {
-    eprintln!("{action} at {point} by {how}");
-    let ground = Ground::new();
-    if action != "create" {
-        ground
-            .session()
-            .run("CREATE INDEX ip_contacts_email ON crm.contacts (email)");
-    }
-    let first = if point == "recovering" {
-        "building"
-    } else {
-        point
-    };
-    ground.stop_at(first);
-    let job = match action {
-        "create" => ground.create_index("contacts", &[(2, "email")], "ip_contacts_email"),
-        "reindex" => ground.reindex("contacts", "ip_contacts_email"),
-        _ => ground.drop_index("contacts", &[(2, "email")], "ip_contacts_email"),
-    };
-    if point == "recovering" {
-        ground.waits_at(first);
-        // Read by the next worker when it starts; this one has not been told.
-        ground
-            .session()
-            .run("ALTER SYSTEM SET indexpilot.stop_at = 'recovering'");
-        ground.interrupt_at(first, how);
-    }
-    ground.interrupt_at(point, how);
-    ground.stop_at("");
-    ground.hurry(&job);
-    ground.ends(&job, "succeeded");
-    let exists = ground
-        .session()
-        .value("SELECT to_regclass('crm.ip_contacts_email')")
-        .is_some();
-    assert_eq!(exists, action != "drop", "{action} at {point} by {how}");
-    ground.is_clean();
 }
 
 #[test]

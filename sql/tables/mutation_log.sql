@@ -11,7 +11,8 @@ CREATE TABLE indexpilot.mutation_log (
     kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY[
         'CREATE_INDEX', 'DROP_INDEX', 'REINDEX', 'ANALYZE', 'ENABLE_FIELD', 'DISABLE_FIELD',
         'INITIALIZE_TENANT', 'SYSTEM_ENABLE', 'SYSTEM_DISABLE', 'SCHEMA_CHANGE',
-        'GENOME_CHANGE', 'CONFIGURATION_CHANGE', 'DISMISS', 'NOTE', 'CHECKPOINT'])),
+        'GENOME_CHANGE', 'CONFIGURATION_CHANGE', 'DISMISS', 'PIN_INDEX', 'UNPIN_INDEX',
+        'NOTE', 'CHECKPOINT'])),
     phase text NOT NULL CHECK (phase OPERATOR(pg_catalog.=) ANY (ARRAY[
         'intent', 'outcome', 'verdict', 'done'])),
     parent uuid,

@@ -15,6 +15,7 @@ use crate::pg::catalog;
 use crate::pg::transaction::{self, ServerError};
 use crate::store::genome;
 use crate::store::job::{self, NewJob};
+use crate::store::pin;
 use crate::store::recommendation;
 use crate::worker::{self, Request};
 use indexpilot_advisor::candidates;
@@ -58,8 +59,9 @@ fn setup(config: &Config) -> Setup {
             ..PricingLimits::default()
         },
         caution: Caution::default(),
-        include_schemas: config.include_schemas.clone(),
-        exclude_schemas: config.exclude_schemas.clone(),
+        scope: config.scope.clone(),
+        // Where the pins cannot be read nothing may be dropped, so the error is raised.
+        pinned: pin::oids().unwrap_or_else(|error| pgrx::error!("{error}")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cancel`, `rollback`, `rollback_preview`.
+//! `cancel`, `rollback`, `rollback_preview`, `pin`, `unpin`.
 
 use crate::execution;
 use pgrx::datum::Uuid;
@@ -15,6 +15,18 @@ fn cancel(job: Uuid) -> SpiResult<bool> {
 #[pg_extern(sql = false)]
 fn rollback_mutation(mutation: Uuid) -> SpiResult<Uuid> {
     execution::rollback(mutation)
+}
+
+/// Pins an index. True when it was not pinned before.
+#[pg_extern(sql = false)]
+fn pin(index: Option<pg_sys::Oid>, reason: Option<&str>) -> SpiResult<bool> {
+    execution::pin_index(index.unwrap_or(pg_sys::InvalidOid), reason)
+}
+
+/// Takes the pin off an index. True when it had one.
+#[pg_extern(sql = false)]
+fn unpin(index: Option<pg_sys::Oid>, reason: Option<&str>) -> SpiResult<bool> {
+    execution::unpin_index(index.unwrap_or(pg_sys::InvalidOid), reason)
 }
 
 /// What `rollback` would run.

@@ -3,9 +3,10 @@
 use super::text;
 use crate::pg::guc::{self, Checked};
 use indexpilot_model::Config;
-use indexpilot_model::config::Stage;
+use indexpilot_model::config::{Schedule, Scope, Stage};
 use indexpilot_model::setting::{
-    Refusal, maintenance_window, parse_days, parse_names, parse_window,
+    Refusal, maintenance_window, parse_days, parse_names, parse_tables,
+    parse_window,
 };
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::CString;
@@ -34,6 +35,26 @@ impl From<StageSetting> for Stage {
     }
 }
 
+/// [`Schedule`] as the values of an enum setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+enum ScheduleSetting {
+    /// Once a week.
+    #[name = c"weekly"]
+    Weekly,
+    /// Once a month.
+    #[name = c"monthly"]
+    Monthly,
+}
+
+impl From<ScheduleSetting> for Schedule {
+    fn from(setting: ScheduleSetting) -> Self {
+        match setting {
+            ScheduleSetting::Weekly => Schedule::Weekly,
+            ScheduleSetting::Monthly => Schedule::Monthly,
+        }
+    }
+}
+
 static CREATE_INDEX: GucSetting<StageSetting> =
     GucSetting::<StageSetting>::new(StageSetting::Advise);
 static DROP_INDEX: GucSetting<StageSetting> = GucSetting::<StageSetting>::new(StageSetting::Advise);
@@ -44,6 +65,12 @@ static MAINTENANCE_DAYS: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"all"));
 static INCLUDE_SCHEMAS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static EXCLUDE_SCHEMAS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static INCLUDE_TABLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static EXCLUDE_TABLES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static REINDEX_SCHEDULE: GucSetting<ScheduleSetting> =
+    GucSetting::<ScheduleSetting>::new(ScheduleSetting::Weekly);
+static BLOAT_THRESHOLD: GucSetting<f64> = GucSetting::<f64>::new(50.0);
+static REINDEX_MIN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(16);
 static ANALYSIS_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(900);
 static FLUSH_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(5);
 static RETENTION: GucSetting<i32> = GucSetting::<i32>::new(31 * MINUTES_A_DAY);
@@ -74,6 +101,14 @@ impl Checked<str> for Names {
     }
 }
 
+struct Tables;
+
+impl Checked<str> for Tables {
+    fn check(value: &str) -> Result<(), Refusal> {
+        parse_tables(value).map(drop)
+    }
+}
+
 /// Puts the settings of this file into the configuration. The texts have passed their checks.
 pub(super) fn read(config: &mut Config) {
     config.create_index = CREATE_INDEX.get().into();
@@ -82,8 +117,15 @@ pub(super) fn read(config: &mut Config) {
     config.maintenance_window =
         maintenance_window(&text(&MAINTENANCE_WINDOW), &text(&MAINTENANCE_DAYS))
             .unwrap_or_default();
-    config.include_schemas = parse_names(&text(&INCLUDE_SCHEMAS)).unwrap_or_default();
-    config.exclude_schemas = parse_names(&text(&EXCLUDE_SCHEMAS)).unwrap_or_default();
+    config.scope = Scope {
+        include_schemas: parse_names(&text(&INCLUDE_SCHEMAS)).unwrap_or_default(),
+        exclude_schemas: parse_names(&text(&EXCLUDE_SCHEMAS)).unwrap_or_default(),
+        include_tables: parse_tables(&text(&INCLUDE_TABLES)).unwrap_or_default(),
+        exclude_tables: parse_tables(&text(&EXCLUDE_TABLES)).unwrap_or_default(),
+    };
+    config.reindex_schedule = REINDEX_SCHEDULE.get().into();
+    config.bloat_threshold = BLOAT_THRESHOLD.get() / 100.0;
+    config.reindex_min_size = u64::from(REINDEX_MIN_SIZE.get().unsigned_abs()) << 20;
     config.analysis_interval = ANALYSIS_INTERVAL.get().unsigned_abs();
     config.flush_interval = FLUSH_INTERVAL.get().unsigned_abs();
     config.retention = RETENTION.get().div_euclid(MINUTES_A_DAY).unsigned_abs();
@@ -92,6 +134,7 @@ pub(super) fn read(config: &mut Config) {
 pub(super) fn define() {
     define_stages();
     define_schedule();
+    define_reindex();
     define_scope();
 }
 
@@ -180,6 +223,41 @@ fn define_schedule() {
     );
 }
 
+fn define_reindex() {
+    // Default weekly: an index swells over weeks, and the window comes around often enough to
+    // rebuild a few each time.
+    GucRegistry::define_enum_guc(
+        c"indexpilot.reindex_schedule",
+        c"How often bloated indexes are looked for.",
+        c"In the first maintenance window of a week (from Monday) or of a month.",
+        &REINDEX_SCHEDULE,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default 50 %: leaves that split are a third empty in the long run, which is no bloat.
+    GucRegistry::define_float_guc(
+        c"indexpilot.bloat_threshold",
+        c"How much larger a row an index may be than at its best before it is rebuilt, in percent.",
+        c"At its best is the smallest size per live row that was seen since it was last built.",
+        &BLOAT_THRESHOLD,
+        5.0,
+        10_000.0,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default 16 MB: what is smaller fits into any cache, bloated or not.
+    GucRegistry::define_int_guc(
+        c"indexpilot.reindex_min_size",
+        c"Size below which no index is rebuilt.",
+        c"0 looks at every index.",
+        &REINDEX_MIN_SIZE,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_MB,
+    );
+}
+
 fn define_scope() {
     // Default empty: every schema of users is looked after.
     guc::define_text::<Names>(
@@ -196,6 +274,24 @@ fn define_scope() {
         c"Schemas to leave alone, separated by commas.",
         c"Counts more than include_schemas.",
         &EXCLUDE_SCHEMAS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default empty: every table of the schemas looked after.
+    guc::define_text::<Tables>(
+        c"indexpilot.include_tables",
+        c"Tables to look after beside those of include_schemas, as schema.table, separated by commas.",
+        c"Where both lists are empty, all tables are looked after.",
+        &INCLUDE_TABLES,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default empty: leaving a table out is a decision of the operator.
+    guc::define_text::<Tables>(
+        c"indexpilot.exclude_tables",
+        c"Tables to leave alone, as schema.table, separated by commas.",
+        c"Counts more than the lists of what to include.",
+        &EXCLUDE_TABLES,
         GucContext::Suset,
         GucFlags::default(),
     );

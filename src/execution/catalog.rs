@@ -64,6 +64,11 @@ pub(super) fn index_named(name: &QualifiedName) -> SpiResult<Option<Found>> {
     .pop())
 }
 
+/// The index with this OID.
+pub(super) fn index(index: u32) -> SpiResult<Option<Found>> {
+    Ok(found("i.indexrelid = $1", &[pg_sys::Oid::from(index).into()])?.pop())
+}
+
 /// Indexes of a table, and of its partitions where it has some.
 pub(super) fn indexes_of(relation: u32) -> SpiResult<Vec<Found>> {
     found(

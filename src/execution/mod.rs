@@ -10,6 +10,7 @@ mod cancel;
 mod catalog;
 mod check;
 mod observe;
+mod pins;
 mod record;
 mod recovery;
 mod rollback;
@@ -17,6 +18,7 @@ mod settle;
 mod verify;
 
 pub use cancel::cancel;
+pub use pins::{pin_index, unpin_index};
 pub use rollback::{preview, rollback};
 
 use crate::pg::ddl::{self, Step};
@@ -109,7 +111,7 @@ fn carry_out(mut job: Job, permit: &Permit) -> Result<(), ServerError> {
         job::start(
             job.id,
             mutation,
-            worker_entry::process_id(),
+            crate::pg::process::id(),
             job.bystanders.clone(),
         )?;
         Ok(mutation)

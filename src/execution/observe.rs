@@ -4,6 +4,7 @@
 use crate::config;
 use crate::pg::{clock, load};
 use crate::store::job::{self, Job};
+use crate::store::pin;
 use crate::worker;
 use indexpilot_guard::{Load, LockSituation, Situation, Space, Tombstone};
 use indexpilot_model::IntentKind;
@@ -32,7 +33,13 @@ pub(super) fn situation(job: &Job) -> SpiResult<Situation> {
         past: job::past_actions()?,
         tombstones: tombstones()?,
         protections: match job.intent.kind {
-            IntentKind::DropIndex { index, .. } => protections(index)?,
+            IntentKind::DropIndex { index, .. } => {
+                let mut found = protections(index)?;
+                if pin::oids()?.contains(&index) {
+                    found.push(Protection::Pinned);
+                }
+                found
+            }
             _ => Vec::new(),
         },
         attempts: job.attempts,

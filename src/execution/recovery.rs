@@ -133,6 +133,9 @@ pub(super) fn resume(job: &Job) -> Result<(), ServerError> {
     stop_point("recovering");
     if job.state == "cleaning" {
         let clean = matches!(clean(job), Ok(true));
+        if clean && let Some(done) = drop_finished(job)? {
+            return in_transaction(|| succeeded(job, &done, 0.0, true));
+        }
         let phase = in_transaction(|| crate::store::job::phase(job.id))?;
         let next = Next::after_cleaning(&phase);
         return in_transaction(|| after_failure(job, &next, "cleaned", clean));
@@ -141,10 +144,7 @@ pub(super) fn resume(job: &Job) -> Result<(), ServerError> {
         return in_transaction(|| succeeded(job, &done, 0.0, true));
     }
     let clean = matches!(clean(job), Ok(true));
-    // A drop is done when its index is gone, whoever dropped it in the end.
-    if let (IntentKind::DropIndex { .. }, true) = (&job.intent.kind, clean)
-        && let Some(done) = finished_after_all(job)?
-    {
+    if clean && let Some(done) = drop_finished(job)? {
         return in_transaction(|| succeeded(job, &done, 0.0, true));
     }
     let reason = "interrupted: the worker or the server ended while it ran";
@@ -159,6 +159,16 @@ pub(super) fn resume(job: &Job) -> Result<(), ServerError> {
         record::outcome(job, &outcome, None, true, reason)?;
         after_failure(job, &next, reason, clean)
     })
+}
+
+/// Whether the job is a drop whose index is gone by now. A drop that was begun cannot be
+/// taken back: its index is invalid from the first phase on, so cleaning finishes it, and
+/// trying again would find nothing to drop.
+pub(super) fn drop_finished(job: &Job) -> Result<Option<Done>, ServerError> {
+    match job.intent.kind {
+        IntentKind::DropIndex { .. } => finished_after_all(job),
+        _ => Ok(None),
+    }
 }
 
 /// Whether the job had reached its end in the catalog and only the books were missing.

@@ -109,6 +109,12 @@ pub(super) fn settle(
             // First what hurts (an invalid index costs every write), then the books.
             let clean = recovery::clean(job);
             stop_point("cleaned");
+            if matches!(clean, Ok(true))
+                && let Some(done) = recovery::drop_finished(job)?
+            {
+                let milliseconds = (clock::now() - started) as f64 / 1_000.0;
+                return in_transaction(|| succeeded(job, &done, milliseconds, true));
+            }
             in_transaction(|| {
                 record::outcome(job, &outcome, None, false, &reason)?;
                 after_failure(job, &next, &reason, matches!(clean, Ok(true)))

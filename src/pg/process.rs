@@ -34,6 +34,12 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
+/// Id of this process.
+pub fn id() -> i32 {
+    // SAFETY: a global set at fork.
+    unsafe { pg_sys::MyProcPid }
+}
+
 /// OID of the connected database, 0 in a process without one.
 pub fn database() -> u32 {
     // SAFETY: a global that does not change once a backend is connected.

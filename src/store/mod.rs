@@ -10,6 +10,7 @@ pub mod genome;
 pub mod history;
 pub mod job;
 pub mod mutation_log;
+pub mod pin;
 pub mod recommendation;
 pub mod report;
 pub mod retention;

@@ -1,12 +1,10 @@
-//! Which relations and indexes may be touched at all: include and exclude lists of schemas,
-//! the system's and our own schema, and indexes that must stay.
+//! Which relations and indexes may be touched at all: include and exclude lists of schemas and
+//! tables, the system's and our own schema, and indexes that must stay.
 
 use crate::situation::{Purpose, Refusal, Safeguard, Situation};
 use indexpilot_model::catalog::Protection;
+use indexpilot_model::config::Scope;
 use indexpilot_model::{Intent, IntentKind};
-
-/// Schemas that are never touched, beside `pg_toast…` and `pg_temp…`.
-const NEVER: [&str; 3] = ["pg_catalog", "information_schema", "indexpilot"];
 
 fn words(protection: Protection) -> &'static str {
     match protection {
@@ -30,7 +28,7 @@ pub(crate) fn check(
     let schema = intent.relation.schema.as_str();
     let config = &situation.config;
     let refuse = |reason: String| Err(Refusal::never(Safeguard::Scope, reason));
-    if NEVER.contains(&schema) || schema.starts_with("pg_toast") || schema.starts_with("pg_temp") {
+    if Scope::is_system(schema) {
         return refuse(format!("schema \"{schema}\" is never touched"));
     }
     if let IntentKind::DropIndex { name, .. } = &intent.kind {
@@ -46,19 +44,10 @@ pub(crate) fn check(
     if purpose == Purpose::Revert {
         return Ok(());
     }
-    if config.exclude_schemas.iter().any(|name| name == schema) {
-        return refuse(format!(
-            "schema \"{schema}\" is in \"indexpilot.exclude_schemas\""
-        ));
-    }
-    if !config.include_schemas.is_empty()
-        && !config.include_schemas.iter().any(|name| name == schema)
-    {
-        return refuse(format!(
-            "schema \"{schema}\" is not in \"indexpilot.include_schemas\""
-        ));
-    }
-    Ok(())
+    config
+        .scope
+        .admits(schema, &intent.relation.name)
+        .or_else(refuse)
 }
 
 #[cfg(test)]
@@ -70,15 +59,15 @@ mod tests {
     fn lists_and_protections() {
         let mut now = situation();
         assert!(check(&create(1), Purpose::Advice, &now).is_ok());
-        now.config.include_schemas = vec!["other".into()];
+        now.config.scope.include_schemas = vec!["other".into()];
         assert!(check(&create(1), Purpose::Advice, &now).is_err());
-        now.config.include_schemas = vec!["crm".into()];
-        now.config.exclude_schemas = vec!["crm".into()];
+        now.config.scope.include_schemas = vec!["crm".into()];
+        now.config.scope.exclude_schemas = vec!["crm".into()];
         assert!(check(&create(1), Purpose::Advice, &now).is_err());
         let mut system = create(1);
         system.relation.schema = "pg_toast_temp_3".into();
         assert!(check(&system, Purpose::Operator, &now).is_err());
-        now.config.exclude_schemas.clear();
+        now.config.scope.exclude_schemas.clear();
         for protection in [
             Protection::Primary,
             Protection::Unique,

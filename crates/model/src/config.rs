@@ -1,6 +1,7 @@
 //! The configuration: one immutable value, made from the GUCs by `src/config` and handed
 //! to whoever decides. Pure code never reads a setting from anywhere else.
 
+use crate::identifier::QualifiedName;
 use crate::module::ModuleSet;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,16 @@ pub enum Stage {
     Advise,
     /// Done under the safeguards.
     Auto,
+}
+
+/// How often something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// In the first window of a week (Monday to Sunday, local time).
+    Weekly,
+    /// In the first window of a month.
+    Monthly,
 }
 
 /// One daily span in which the worker may act, in minutes after midnight. An end before
@@ -38,6 +49,74 @@ impl Default for MaintenanceWindow {
     }
 }
 
+/// Schemas that are never touched, beside `pg_toast…` and `pg_temp…`.
+const NEVER: [&str; 3] = ["pg_catalog", "information_schema", "indexpilot"];
+
+/// The include and exclude lists. What is excluded counts more; where an include list is not
+/// empty, a table has to be in one of them, by itself or with its schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// `indexpilot.include_schemas`.
+    pub include_schemas: Vec<String>,
+    /// `indexpilot.exclude_schemas`.
+    pub exclude_schemas: Vec<String>,
+    /// `indexpilot.include_tables`.
+    pub include_tables: Vec<QualifiedName>,
+    /// `indexpilot.exclude_tables`.
+    pub exclude_tables: Vec<QualifiedName>,
+}
+
+impl Scope {
+    /// Whether a schema is the system's or ours, which no list can include.
+    pub fn is_system(schema: &str) -> bool {
+        NEVER.contains(&schema) || schema.starts_with("pg_toast") || schema.starts_with("pg_temp")
+    }
+
+    /// Whether a table is looked after.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn admits(&self, schema: &str, table: &str) -> Result<(), String> {
+        if Self::is_system(schema) {
+            return Err(format!("schema \"{schema}\" is never touched"));
+        }
+        let listed = |tables: &[QualifiedName]| {
+            tables
+                .iter()
+                .any(|name| name.schema == schema && name.name == table)
+        };
+        let schema_listed = |schemas: &[String]| schemas.iter().any(|name| name == schema);
+        if schema_listed(&self.exclude_schemas) {
+            return Err(format!(
+                "schema \"{schema}\" is in \"indexpilot.exclude_schemas\""
+            ));
+        }
+        if listed(&self.exclude_tables) {
+            return Err(format!(
+                "table \"{schema}\".\"{table}\" is in \"indexpilot.exclude_tables\""
+            ));
+        }
+        if schema_listed(&self.include_schemas) || listed(&self.include_tables) {
+            return Ok(());
+        }
+        match (
+            self.include_schemas.is_empty(),
+            self.include_tables.is_empty(),
+        ) {
+            (true, true) => Ok(()),
+            (false, true) => Err(format!(
+                "schema \"{schema}\" is not in \"indexpilot.include_schemas\""
+            )),
+            (true, false) => Err(format!(
+                "table \"{schema}\".\"{table}\" is not in \"indexpilot.include_tables\""
+            )),
+            (false, false) => Err(format!(
+                "table \"{schema}\".\"{table}\" is in neither \"indexpilot.include_schemas\" nor \"indexpilot.include_tables\""
+            )),
+        }
+    }
+}
+
 /// All settings that decisions depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
@@ -53,6 +132,13 @@ pub struct Config {
     pub drop_index: Stage,
     /// `indexpilot.reindex`.
     pub reindex: Stage,
+    /// `indexpilot.bloat_threshold`, share 0… by which an index may be larger a row than it
+    /// was at its best.
+    pub bloat_threshold: f64,
+    /// `indexpilot.reindex_min_size`, bytes below which no index is rebuilt.
+    pub reindex_min_size: u64,
+    /// `indexpilot.reindex_schedule`.
+    pub reindex_schedule: Schedule,
     /// `indexpilot.storage_budget`, bytes for all indexes we build in this database;
     /// `None` is no limit.
     pub storage_budget: Option<u64>,
@@ -86,10 +172,8 @@ pub struct Config {
     pub flush_interval: u32,
     /// `indexpilot.retention`, days of history.
     pub retention: u32,
-    /// `indexpilot.include_schemas`; empty is every schema.
-    pub include_schemas: Vec<String>,
-    /// `indexpilot.exclude_schemas`; the system's are always excluded.
-    pub exclude_schemas: Vec<String>,
+    /// Which tables are looked after.
+    pub scope: Scope,
 }
 
 impl Default for Config {
@@ -100,6 +184,9 @@ impl Default for Config {
             create_index: Stage::Advise,
             drop_index: Stage::Advise,
             reindex: Stage::Advise,
+            bloat_threshold: 0.5,
+            reindex_min_size: 16 << 20,
+            reindex_schedule: Schedule::Weekly,
             storage_budget: None,
             max_indexes_per_table: 10,
             max_columns_per_index: 4,
@@ -116,8 +203,37 @@ impl Default for Config {
             analysis_interval: 900,
             flush_interval: 5,
             retention: 31,
-            include_schemas: Vec::new(),
-            exclude_schemas: Vec::new(),
+            scope: Scope::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_schemas_and_tables() {
+        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
+        let tables = |list: &[(&str, &str)]| {
+            list.iter()
+                .map(|(schema, name)| QualifiedName::new(*schema, *name))
+                .collect()
+        };
+        let mut scope = Scope::default();
+        assert!(scope.admits("crm", "contacts").is_ok());
+        assert!(scope.admits("pg_toast", "x").is_err());
+        assert!(scope.admits("indexpilot", "job").is_err());
+        scope.include_tables = tables(&[("shop", "orders")]);
+        assert!(scope.admits("crm", "contacts").is_err());
+        assert!(scope.admits("shop", "orders").is_ok());
+        assert!(scope.admits("shop", "items").is_err());
+        scope.include_schemas = names(&["crm"]);
+        assert!(scope.admits("crm", "contacts").is_ok());
+        scope.exclude_tables = tables(&[("crm", "contacts")]);
+        assert!(scope.admits("crm", "contacts").is_err());
+        assert!(scope.admits("crm", "notes").is_ok());
+        scope.exclude_schemas = names(&["shop"]);
+        assert!(scope.admits("shop", "orders").is_err());
     }
 }

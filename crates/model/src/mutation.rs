@@ -38,6 +38,10 @@ pub enum MutationKind {
     ConfigurationChange,
     /// A recommendation was dismissed.
     Dismiss,
+    /// An index was pinned: it stays.
+    PinIndex,
+    /// The pin was taken off an index.
+    UnpinIndex,
     /// Somebody's remark on an earlier entry.
     Note,
     /// Old entries were pruned; the evidence says which, so that the chain stays verifiable.
@@ -46,7 +50,7 @@ pub enum MutationKind {
 
 impl MutationKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [MutationKind; 15] = [
+    pub const ALL: [MutationKind; 17] = [
         MutationKind::CreateIndex,
         MutationKind::DropIndex,
         MutationKind::Reindex,
@@ -60,6 +64,8 @@ impl MutationKind {
         MutationKind::GenomeChange,
         MutationKind::ConfigurationChange,
         MutationKind::Dismiss,
+        MutationKind::PinIndex,
+        MutationKind::UnpinIndex,
         MutationKind::Note,
         MutationKind::Checkpoint,
     ];
@@ -80,6 +86,8 @@ impl MutationKind {
             MutationKind::GenomeChange => "GENOME_CHANGE",
             MutationKind::ConfigurationChange => "CONFIGURATION_CHANGE",
             MutationKind::Dismiss => "DISMISS",
+            MutationKind::PinIndex => "PIN_INDEX",
+            MutationKind::UnpinIndex => "UNPIN_INDEX",
             MutationKind::Note => "NOTE",
             MutationKind::Checkpoint => "CHECKPOINT",
         }

@@ -2,7 +2,7 @@
 //! the words that the server shows as DETAIL and HINT.
 
 use crate::config::MaintenanceWindow;
-use crate::identifier::MAX_IDENTIFIER_BYTES;
+use crate::identifier::{MAX_IDENTIFIER_BYTES, QualifiedName};
 use crate::module::{MODULES, Module, ModuleSet};
 
 /// Why a value is refused, in sentences for DETAIL and HINT.
@@ -131,47 +131,80 @@ pub fn parse_names(text: &str) -> Result<Vec<String>, Refusal> {
         return Ok(names);
     }
     loop {
-        let name;
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let mut inner = String::new();
-            let mut characters = quoted.char_indices().peekable();
-            let end = loop {
-                match characters.next() {
-                    None => return refuse("A double quote is not closed.".into(), HINT),
-                    Some((_, '"')) if characters.peek().is_some_and(|(_, c)| *c == '"') => {
-                        characters.next();
-                        inner.push('"');
-                    }
-                    Some((at, '"')) => break at + 1,
-                    Some((_, character)) => inner.push(character),
-                }
-            };
-            name = inner;
-            rest = quoted[end..].trim_start();
-        } else {
-            let end = rest.find([',', '"']).unwrap_or(rest.len());
-            name = rest[..end].trim().to_lowercase();
-            if name.contains(char::is_whitespace) {
-                return refuse(format!("\"{name}\" is not one name."), HINT);
-            }
-            rest = &rest[end..];
-        }
-        if name.is_empty() {
-            return refuse("A name in the list is empty.".into(), HINT);
-        }
-        if name.len() > MAX_IDENTIFIER_BYTES {
-            return refuse(
-                format!("\"{name}\" is longer than an identifier can be."),
-                format!("Names have at most {MAX_IDENTIFIER_BYTES} bytes."),
-            );
-        }
-        names.push(name);
+        names.push(take_name(&mut rest, &[',', '"'], HINT)?);
         match rest.strip_prefix(',') {
             Some(more) => rest = more.trim_start(),
             None if rest.is_empty() => return Ok(names),
             None => return refuse(format!("There is no comma before \"{rest}\"."), HINT),
         }
     }
+}
+
+/// Reads tables separated by commas, each as `schema.table`, names as in [`parse_names`].
+///
+/// # Errors
+/// As there, and on a table without its schema: which one is meant must not depend on
+/// anybody's `search_path`.
+pub fn parse_tables(text: &str) -> Result<Vec<QualifiedName>, Refusal> {
+    const HINT: &str = "Write tables as schema.table, separated by commas, with double quotes around names with capitals, commas or dots.";
+    let mut tables = Vec::new();
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Ok(tables);
+    }
+    loop {
+        let schema = take_name(&mut rest, &[',', '"', '.'], HINT)?;
+        let Some(more) = rest.strip_prefix('.') else {
+            return refuse(format!("\"{schema}\" has no schema."), HINT);
+        };
+        rest = more.trim_start();
+        let name = take_name(&mut rest, &[',', '"', '.'], HINT)?;
+        tables.push(QualifiedName::new(schema, name));
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more.trim_start(),
+            None if rest.is_empty() => return Ok(tables),
+            None => return refuse(format!("There is no comma before \"{rest}\"."), HINT),
+        }
+    }
+}
+
+/// Takes one name off the front of `rest`, up to one of the characters in `stops`.
+fn take_name(rest: &mut &str, stops: &[char], hint: &str) -> Result<String, Refusal> {
+    let name;
+    if let Some(quoted) = rest.strip_prefix('"') {
+        let mut inner = String::new();
+        let mut characters = quoted.char_indices().peekable();
+        let end = loop {
+            match characters.next() {
+                None => return refuse("A double quote is not closed.".into(), hint),
+                Some((_, '"')) if characters.peek().is_some_and(|(_, c)| *c == '"') => {
+                    characters.next();
+                    inner.push('"');
+                }
+                Some((at, '"')) => break at + 1,
+                Some((_, character)) => inner.push(character),
+            }
+        };
+        name = inner;
+        *rest = quoted[end..].trim_start();
+    } else {
+        let end = rest.find(stops).unwrap_or(rest.len());
+        name = rest[..end].trim().to_lowercase();
+        if name.contains(char::is_whitespace) {
+            return refuse(format!("\"{name}\" is not one name."), hint);
+        }
+        *rest = &rest[end..];
+    }
+    if name.is_empty() {
+        return refuse("A name in the list is empty.".into(), hint);
+    }
+    if name.len() > MAX_IDENTIFIER_BYTES {
+        return refuse(
+            format!("\"{name}\" is longer than an identifier can be."),
+            format!("Names have at most {MAX_IDENTIFIER_BYTES} bytes."),
+        );
+    }
+    Ok(name)
 }
 
 /// Reads names of modules separated by commas.
@@ -223,6 +256,19 @@ pub fn check_budget(megabytes: i32) -> Result<Option<u64>, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_are_read() {
+        let name = QualifiedName::new;
+        assert_eq!(parse_tables(" "), Ok(vec![]));
+        assert_eq!(
+            parse_tables("crm.Contacts , \"A.b\" . \"C,\"\"d\""),
+            Ok(vec![name("crm", "contacts"), name("A.b", "C,\"d")])
+        );
+        for bad in ["contacts", "crm.", ".x", "a.b.c", "a.b c.d", "a.b,", "\"a.b"] {
+            assert!(parse_tables(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn windows_are_read() {

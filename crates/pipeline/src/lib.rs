@@ -6,9 +6,11 @@ use indexpilot_advisor::plan::{self, Recommendation, Refusal};
 use indexpilot_advisor::pricing::{self, Advice, Caution, PricingLimits};
 use indexpilot_advisor::selection::{Pulse, SelectionError};
 use indexpilot_advisor::workload::Statement;
+use indexpilot_model::catalog::Protection;
+use indexpilot_model::config::Scope;
 use indexpilot_model::price::PriceError;
 use indexpilot_model::{Catalog, Oid, RelationInfo, WhatIf};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a run is set up.
 #[derive(Clone, Debug)]
@@ -21,10 +23,10 @@ pub struct Setup {
     pub limits: PricingLimits,
     /// Where the planner is believed less.
     pub caution: Caution,
-    /// Schemas looked at; empty: all but the system's.
-    pub include_schemas: Vec<String>,
-    /// Schemas left out.
-    pub exclude_schemas: Vec<String>,
+    /// Which tables are looked at.
+    pub scope: Scope,
+    /// Indexes that an operator has pinned, by OID: they stay.
+    pub pinned: BTreeSet<Oid>,
 }
 
 /// Something that was left out, with the reason.
@@ -51,24 +53,6 @@ pub struct Analysis {
     pub planner_calls: u64,
     /// Candidates that became options.
     pub options: usize,
-}
-
-const SYSTEM_SCHEMAS: [&str; 4] = ["pg_catalog", "information_schema", "pg_toast", "indexpilot"];
-
-impl Setup {
-    fn wants(&self, relation: &RelationInfo) -> Result<(), String> {
-        let schema = relation.name.schema.as_str();
-        if SYSTEM_SCHEMAS.contains(&schema) {
-            return Err("it belongs to the system".into());
-        }
-        if self.exclude_schemas.iter().any(|s| s == schema) {
-            return Err(format!("schema {schema} is excluded (exclude_schemas)"));
-        }
-        if !self.include_schemas.is_empty() && !self.include_schemas.iter().any(|s| s == schema) {
-            return Err(format!("schema {schema} is not included (include_schemas)"));
-        }
-        Ok(())
-    }
 }
 
 /// Analyses. The pulse is asked throughout whether to go on.
@@ -98,9 +82,17 @@ pub fn analyse(
     for (oid, name) in names {
         let why = match catalog.relation(oid) {
             None => Err("it is gone, foreign, temporary or of a kind without indexes".to_string()),
-            Some(relation) => setup.wants(&relation).map(|()| {
-                relations.insert(oid, relation);
-            }),
+            Some(mut relation) => setup
+                .scope
+                .admits(&relation.name.schema, &relation.name.name)
+                .map(|()| {
+                    for index in &mut relation.indexes {
+                        if setup.pinned.contains(&index.oid) {
+                            index.protections.push(Protection::Pinned);
+                        }
+                    }
+                    relations.insert(oid, relation);
+                }),
         };
         if let Err(why) = why {
             not_analysed.push(NotAnalysed {

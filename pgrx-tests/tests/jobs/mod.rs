@@ -2,7 +2,7 @@
 //! every fault has to pass.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use indexpilot_tests::{Cluster, Session, Signal, wait_for};
+use indexpilot_tests::{Builder, Cluster, Session, Signal, wait_for};
 use std::time::Duration;
 
 /// A cluster with a table and everything set to act at once.
@@ -35,7 +35,12 @@ impl Ground {
     }
 
     fn made(conf: &str, database: &str) -> Self {
-        let cluster = Cluster::builder().conf(SETTINGS).conf(conf).start();
+        Self::built(Cluster::builder().conf(conf), database)
+    }
+
+    /// A ground on a cluster that the test describes further.
+    pub fn built(builder: Builder, database: &str) -> Self {
+        let cluster = builder.conf(SETTINGS).start();
         if database != "postgres" {
             cluster
                 .session()
@@ -50,9 +55,19 @@ impl Ground {
              CREATE TABLE crm.contacts (id int PRIMARY KEY, email text, name text);
              INSERT INTO crm.contacts SELECT g, 'e' || g, 'n' || g % 10
              FROM generate_series(1, 5000) AS g;
+             CREATE FUNCTION crm.gate(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
+                 'BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN value; END';
              CREATE EXTENSION indexpilot",
         );
         ground
+    }
+
+    /// The ground that a copy of this one's cluster holds.
+    pub fn of(&self, cluster: Cluster) -> Self {
+        Ground {
+            cluster,
+            database: self.database.clone(),
+        }
     }
 
     pub fn session(&self) -> Session {
@@ -103,6 +118,20 @@ impl Ground {
         )
     }
 
+    /// An intent to build an index on `crm.gate(email)`: while a session holds the advisory
+    /// lock 77, the scan of the table waits in that function.
+    pub fn gated_intent(&self, name: &str, tablespace: Option<&str>) -> String {
+        let relation = self.relation("contacts");
+        let tablespace =
+            tablespace.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""));
+        self.intent(
+            "contacts",
+            &format!(
+                r#"{{"action":"create_index","definition":{{"relation":{relation},"method":"btree","keys":[{{"element":{{"function":{{"name":{{"schema":"crm","name":"gate"}},"arguments":[{{"attribute":{{"number":2,"name":"email"}}}}]}}}},"opclass":null,"collation":null,"descending":false,"nulls_first":false}}],"include":[],"predicate":null,"unique":false,"nulls_not_distinct":false,"options":[],"tablespace":{tablespace}}},"name":"{name}"}}"#
+            ),
+        )
+    }
+
     /// Queues an intent and gives the job.
     pub fn job(&self, table: &str, intent: &str) -> String {
         self.session().text(&format!(
@@ -119,6 +148,36 @@ impl Ground {
 
     pub fn create_index(&self, table: &str, keys: &[(i16, &str)], name: &str) -> String {
         self.job(table, &self.create_intent(table, keys, name, false))
+    }
+
+    /// A session that closes the gate, for as long as it lives or until [`Ground::open`].
+    pub fn close(&self) -> Session {
+        let mut session = self.session();
+        session.run("SELECT pg_advisory_lock(77)");
+        session
+    }
+
+    /// The worker waits in the gate, in the middle of the scan.
+    pub fn waits_in_gate(&self) {
+        self.hurry_all();
+        self.wait(
+            "SELECT count(*) FROM pg_stat_activity
+             WHERE backend_type = 'indexpilot worker' AND wait_event = 'advisory'",
+            "1",
+        );
+    }
+
+    /// The worker waits for somebody's transaction while the server reports this phase.
+    pub fn waits_in(&self, phase: &str) {
+        self.hurry_all();
+        self.wait(
+            &format!(
+                "SELECT count(*) FROM pg_stat_progress_create_index AS p
+                 JOIN pg_stat_activity AS a ON a.pid = p.pid
+                 WHERE a.wait_event_type = 'Lock' AND p.phase = '{phase}'"
+            ),
+            "1",
+        );
     }
 
     fn index_oid(&self, name: &str) -> String {
@@ -166,6 +225,37 @@ impl Ground {
                     "SELECT state, phase, reason, attempts FROM indexpilot.job WHERE id = '{job}'"
                 ))
                 .map_err(|e| e.to_string())?;
+                if rows[0][0].as_deref() == Some(state) {
+                    Ok(())
+                } else {
+                    Err(format!("{rows:?}"))
+                }
+            },
+        );
+    }
+
+    /// As [`Ground::ends`], without waiting for back-offs and pauses between attempts.
+    pub fn ends_soon(&self, job: &str, state: &str) {
+        wait_for(
+            &format!("job to be {state}"),
+            Duration::from_secs(120),
+            || {
+                let Ok(mut session) = self.cluster.try_session(&self.database) else {
+                    return Err("no connection".into());
+                };
+                session
+                    .try_rows(&format!(
+                        "UPDATE indexpilot.job SET not_before = now()
+                         WHERE id = '{job}' AND not_before > now()
+                           AND state IN ('queued', 'waiting', 'cleaning')"
+                    ))
+                    .map_err(|e| e.to_string())?;
+                let rows = session
+                    .try_rows(&format!(
+                        "SELECT state, phase, reason, attempts FROM indexpilot.job
+                         WHERE id = '{job}'"
+                    ))
+                    .map_err(|e| e.to_string())?;
                 if rows[0][0].as_deref() == Some(state) {
                     Ok(())
                 } else {
@@ -233,29 +323,27 @@ impl Ground {
         );
     }
 
-    /// Sends a signal to the worker once it stands at a stop point.
-    pub fn interrupt_at(&self, point: &str, how: Signal) {
-        let at = format!(
-            "SELECT count(*) FROM pg_stat_activity
-             WHERE backend_type = 'indexpilot worker' AND query = 'stop point: {point}'"
-        );
-        self.hurry_all();
-        self.wait(&at, "1");
+    /// Sends a signal to the worker, and waits until it took effect: with SIGKILL for the
+    /// server's recovery, with SIGTERM for its end.
+    pub fn strike(&self, how: Signal) {
         let pid = self.cluster.pids_of("indexpilot worker")[0];
-        if how == Signal::SIGKILL {
-            self.cluster.crash(pid);
-        } else {
-            self.cluster.kill(pid, how);
-            self.wait(
-                &format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"),
-                "0",
-            );
+        match how {
+            Signal::SIGKILL => self.cluster.crash(pid),
+            Signal::SIGTERM => {
+                self.cluster.kill(pid, how);
+                self.wait(
+                    &format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"),
+                    "0",
+                );
+            }
+            _ => self.cluster.kill(pid, how),
         }
     }
 
     fn hurry_all(&self) {
         self.session()
-            .run("UPDATE indexpilot.job SET not_before = now() WHERE state <> 'running'");
+            .run("UPDATE indexpilot.job SET not_before = now()
+                  WHERE state IN ('queued', 'waiting', 'cleaning')");
     }
 
     /// Lets a job that backs off be tried at once.

@@ -11,6 +11,7 @@
 pub mod board;
 
 use crate::pg::compat::signals;
+use crate::pg::process;
 use crate::pg::transaction::{self, ServerError};
 use board::{CancelReason, Presence, Request, Slot, board};
 use pgrx::bgworkers::{
@@ -51,12 +52,12 @@ unsafe extern "C-unwind" {
 /// Registers the launcher and asks for the board's memory. Does nothing where the library is
 /// not being preloaded, and in pg_upgrade, which fails while a launcher is connected.
 pub fn register(bodies: Bodies) {
+    if !process::preloading() || process::in_binary_upgrade() {
+        return;
+    }
     // SAFETY: plain globals, read and written in the postmaster's only thread while it loads
     // libraries; the previous hooks are called on.
     unsafe {
-        if !pg_sys::process_shared_preload_libraries_in_progress || pg_sys::IsBinaryUpgrade {
-            return;
-        }
         if BODIES.set(bodies).is_err() {
             return;
         }
@@ -181,7 +182,7 @@ pub extern "C-unwind" fn indexpilot_launcher_main(_argument: pg_sys::Datum) {
     };
     // SAFETY: registered once in this process; the callback touches shared atomics alone.
     unsafe { pg_sys::before_shmem_exit(Some(launcher_leaves), pg_sys::Datum::from(0)) };
-    board.set_launcher(process_id());
+    board.set_launcher(process::id());
     (bodies.launcher)();
     // An exit code other than 0 makes the postmaster start the next launcher.
     // SAFETY: outside a transaction, at the end of the process.
@@ -206,7 +207,7 @@ pub extern "C-unwind" fn indexpilot_worker_main(argument: pg_sys::Datum) {
     connect(argument.value() as u32);
     let Some(bodies) = BODIES.get() else { return };
     let Some(slot) = own_slot() else { return };
-    if !slot.enter(process_id()) {
+    if !slot.enter(process::id()) {
         return;
     }
     // SAFETY: as for the launcher.
@@ -222,15 +223,9 @@ unsafe extern "C-unwind" fn worker_leaves(code: c_int, _argument: pg_sys::Datum)
         if code != 0 {
             slot.set_jobs_due(Some(1));
         }
-        slot.leave(process_id());
+        slot.leave(process::id());
     }
     wake_launcher();
-}
-
-/// This process.
-pub fn process_id() -> i32 {
-    // SAFETY: a global set at fork.
-    unsafe { pg_sys::MyProcPid }
 }
 
 /// The slot of the database that this process is connected to.
@@ -259,7 +254,7 @@ pub fn start_worker(database: pg_sys::Oid) -> Option<Started> {
         .set_library("indexpilot")
         .set_function("indexpilot_worker_main")
         .set_argument(Some(pg_sys::Datum::from(database)))
-        .set_notify_pid(process_id())
+        .set_notify_pid(process::id())
         .enable_spi_access()
         .set_restart_time(None)
         .load_dynamic()
