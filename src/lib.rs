@@ -43,18 +43,35 @@ pub extern "C-unwind" fn _PG_init() {
         analyze: analysis::run::run_analysis,
         work: || {
             analysis::adopt()?;
+            // Advice that fails must not keep jobs from being cleaned up.
+            if let Err(error) = analysis::rebuild::look() {
+                log!("indexpilot could not look for bloated indexes: {error}");
+            }
             let worked = execution::work()?;
             if worked {
                 pg::transaction::run(analysis::follow)?;
             }
             Ok(worked)
         },
-        next_job: execution::next_job,
+        next_job: || {
+            let scheduled = analysis::rebuild::next_moment().unwrap_or_else(|e| error!("{e}"));
+            execution::next_job().into_iter().chain(scheduled).min()
+        },
+        spent: |spent| {
+            for one in spent {
+                if let Err(e) = store::upkeep::add_spent(one.duty, one.elapsed, one.cpu) {
+                    error!("{e}");
+                }
+            }
+        },
         tidy: || {
             let days = config::current().retention;
             if let Err(e) = store::retention::prune(days)
                 .and_then(|_| store::recommendation::tidy(days))
                 .and_then(|_| store::statement::tidy(days))
+                .and_then(|()| store::upkeep::tidy(days))
+                .and_then(|()| store::upkeep::measure())
+                .and_then(|()| store::pin::follow())
             {
                 error!("{e}");
             }

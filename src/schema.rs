@@ -96,6 +96,16 @@ extension_sql_file!(
     requires = ["tables_pin"]
 );
 extension_sql_file!(
+    "../sql/tables/upkeep.sql",
+    name = "tables_upkeep",
+    requires = ["schema_guard"]
+);
+extension_sql_file!(
+    "../sql/views/upkeep.sql",
+    name = "views_upkeep",
+    requires = ["tables_upkeep", "tables_statement"]
+);
+extension_sql_file!(
     "../sql/functions/jobs.sql",
     name = "functions_jobs",
     requires = ["tables_job"]

@@ -164,11 +164,7 @@ impl Cluster {
         cluster
     }
 
-    fn at_fresh_place(
-        server: &'static Server,
-        env: Vec<(String, String)>,
-        options: &str,
-    ) -> Self {
+    fn at_fresh_place(server: &'static Server, env: Vec<(String, String)>, options: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static SWEEP: Once = Once::new();
         SWEEP.call_once(sweep);

@@ -2,7 +2,6 @@
 
 mod jobs;
 
-use indexpilot_tests::{PATIENCE, wait_for};
 use jobs::Ground;
 
 #[test]
@@ -258,74 +257,120 @@ fn a_rollback_is_the_exact_inverse() {
     ground.is_clean();
 }
 
-/// History is put into the tables as capture would have: half a day of five-minute blocks
-/// before and two hours after, with another plan and `factor` times the latency.
-fn history(ground: &Ground, factor: f64, job: &str) {
-    ground.session().run(&format!(
-        "UPDATE indexpilot.verification SET before_until = now() - interval '2 hours',
-             after_from = now() - interval '2 hours'
-         WHERE mutation = (SELECT mutation FROM indexpilot.job WHERE id = '{job}');
-         INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, query_id,
-             role_name, role_oid, top_level, kind, query, relations, first_seen, last_seen,
-             errors, plannings, planning_ms)
-         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 'postgres', 10, true,
-             'select', 'q', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
-         FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database();
-         INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
-             square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
-             shared_written, temp_read, temp_written, wal_bytes, histogram)
-         SELECT s.id, now() - make_interval(mins => b * 5),
-             CASE WHEN b <= 23 THEN 2 ELSE 1 END, 100, 100, 100, 100, 1, 1, 100, 100, 0, 0, 0, 0,
-             0, 0, jsonb_build_object(
-                 (160 + CASE WHEN b <= 23 THEN (16 * ln({factor}) / ln(2))::int ELSE 0 END
-                  + b % 3)::text, 100)
-         FROM indexpilot.statement AS s, generate_series(1, 140) AS b
-         WHERE s.identity = 4711 AND b <> 24;
-         UPDATE indexpilot.verification SET next_look = now()"
+#[test]
+fn a_rollback_of_a_drop_brings_back_everything() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    let place = ground.cluster.scratch("elsewhere");
+    session.run(&format!(
+        "CREATE TABLESPACE elsewhere LOCATION '{}'",
+        place.display()
     ));
+    session.run(
+        "CREATE INDEX dear ON crm.contacts USING btree (lower(email) DESC, name)
+             WITH (fillfactor = 70) TABLESPACE elsewhere;
+         COMMENT ON INDEX crm.dear IS 'asked for by \"accounting\"; it''s theirs';
+         ALTER INDEX crm.dear ALTER COLUMN 1 SET STATISTICS 777",
+    );
+    let described = "SELECT pg_get_indexdef('crm.dear'::regclass) || ' '
+        || (SELECT t.spcname || array_to_string(c.reloptions, ',')
+            FROM pg_class AS c JOIN pg_tablespace AS t ON t.oid = c.reltablespace
+            WHERE c.oid = 'crm.dear'::regclass) || ' '
+        || obj_description('crm.dear'::regclass, 'pg_class') || ' '
+        || (SELECT a.attstattarget FROM pg_attribute AS a
+            WHERE a.attrelid = 'crm.dear'::regclass AND a.attnum = 1)";
+    let before = session.text(described);
+    let job = ground.drop_exactly("contacts", "dear");
+    ground.ends(&job, "succeeded");
+    let mutation = session.text(&format!(
+        "SELECT mutation FROM indexpilot.jobs WHERE id = '{job}'"
+    ));
+    let back = session.text(&format!("SELECT indexpilot.rollback('{mutation}')"));
+    ground.ends(&back, "succeeded");
+    assert_eq!(session.text(described), before);
+    // The planner knows the expression again.
+    assert_eq!(
+        session.number("SELECT count(*) FROM pg_stats WHERE tablename = 'dear'"),
+        1.0
+    );
+    ground.is_clean();
 }
 
 #[test]
-fn an_index_that_hurts_is_taken_back_and_one_that_helps_is_kept() {
-    for (factor, state) in [(3.0, "reverted"), (0.25, "kept")] {
-        let ground = Ground::new();
-        let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
-        ground.ends(&job, "succeeded");
-        history(&ground, factor, &job);
-        let wanted = if state == "kept" {
-            "kept true"
-        } else {
-            "reverted false"
-        };
-        // A look that was under way may have put the next one a minute off.
-        wait_for(wanted, PATIENCE, || {
-            let mut session = ground.session();
-            session.run(
-                "UPDATE indexpilot.verification SET next_look = now() WHERE state = 'measuring'",
-            );
-            let found = session.rows(
-                "SELECT state || ' ' || coalesce((gain BETWEEN 0.6 AND 0.8)::text, ''), reason
-                 FROM indexpilot.verification",
-            );
-            if found[0][0].as_deref() == Some(wanted) {
-                Ok(())
-            } else {
-                Err(format!("{found:?}"))
-            }
-        });
-        let exists = "SELECT to_regclass('crm.ip_contacts_email') IS NOT NULL";
-        ground
-            .cluster
-            .wait(exists, if state == "kept" { "t" } else { "f" });
-        ground.cluster.wait(
-            "SELECT count(*) FROM indexpilot.mutation_log WHERE phase = 'verdict'",
-            "1",
+fn an_index_for_index_only_scans_gets_its_visibility_map() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    session.run("ALTER TABLE crm.contacts SET (autovacuum_enabled = off)");
+    session.run("DELETE FROM crm.contacts WHERE id % 10 = 0");
+    let intent = ground
+        .create_intent("contacts", &[(2, "email")], "ip_covering", false)
+        .replace(
+            r#""include":[]"#,
+            r#""include":[{"number":3,"name":"name"}]"#,
         );
-        if state == "reverted" {
-            // And not rebuilt.
-            let again = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
-            ground.ends_or_waits(&again, "dwell:");
-        }
-        ground.is_clean();
-    }
+    let job = ground.job("contacts", &intent);
+    ground.ends(&job, "succeeded");
+    assert!(
+        session.number(
+            "SELECT relallvisible / relpages FROM pg_class WHERE oid = 'crm.contacts'::regclass"
+        ) >= 1.0
+    );
+    ground.is_clean();
+}
+
+#[test]
+fn a_pinned_index_stays() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    session.run("CREATE INDEX ip_contacts_email ON crm.contacts (email)");
+    session.run(
+        "CREATE ROLE somebody LOGIN; GRANT USAGE ON SCHEMA crm TO somebody;
+         GRANT EXECUTE ON FUNCTION indexpilot.pin TO somebody",
+    );
+    let pin = "SELECT indexpilot.pin('crm.ip_contacts_email', 'month end')";
+    let refused = ground.cluster.session_as("somebody", "postgres").error(pin);
+    assert_eq!(refused.code, "42501", "{refused}");
+    assert_eq!(session.text(pin), "t");
+    assert_eq!(session.text(pin), "f");
+    assert_eq!(
+        session.error("SELECT indexpilot.pin('crm.contacts')").code,
+        "42809"
+    );
+    // The pin outlives a rebuild, which gives the index another OID.
+    session.run("REINDEX INDEX CONCURRENTLY crm.ip_contacts_email");
+    let job = ground.drop_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "refused");
+    assert!(
+        ground.reason(&job).contains("it is pinned"),
+        "{}",
+        ground.reason(&job)
+    );
+    let unpin = "SELECT indexpilot.unpin('crm.ip_contacts_email')";
+    assert_eq!(session.text(unpin), "t");
+    assert_eq!(session.text(unpin), "f");
+    let job = ground.drop_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    assert_eq!(
+        session.column(
+            "SELECT kind || ' ' || reason FROM indexpilot.mutation_log
+             WHERE kind IN ('PIN_INDEX', 'UNPIN_INDEX') ORDER BY sequence"
+        ),
+        [
+            "PIN_INDEX month end",
+            "UNPIN_INDEX unpinned without a reason"
+        ]
+    );
+}
+
+#[test]
+fn a_table_that_is_left_out_is_left_alone() {
+    let ground = Ground::with("indexpilot.exclude_tables = 'crm.contacts'");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "refused");
+    assert!(
+        ground.reason(&job).contains("indexpilot.exclude_tables"),
+        "{}",
+        ground.reason(&job)
+    );
+    ground.is_clean();
 }

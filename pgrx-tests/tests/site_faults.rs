@@ -91,10 +91,7 @@ fn a_full_disk_under_the_tablespace_is_survived() {
         disk.0.display()
     ));
     let gate = ground.close();
-    let job = ground.job(
-        "contacts",
-        &ground.gated_intent("ip_small", Some("small")),
-    );
+    let job = ground.job("contacts", &ground.gated_intent("ip_small", Some("small")));
     ground.waits_in_gate();
     disk.fill(16);
     drop(gate);
@@ -258,10 +255,14 @@ fn a_shortage_of_locks_is_waited_out() {
     ground.cluster.wait_log("indexpilot");
     wait_for("the worker to run out of locks", PATIENCE, || {
         let log = ground.cluster.log();
-        let ours = log
-            .lines()
-            .any(|line| line.contains("indexpilot worker") && line.contains("out of shared memory"));
-        if ours { Ok(()) } else { Err(format!("{taken} locks taken")) }
+        let ours = log.lines().any(|line| {
+            line.contains("indexpilot worker") && line.contains("out of shared memory")
+        });
+        if ours {
+            Ok(())
+        } else {
+            Err(format!("{taken} locks taken"))
+        }
     });
     drop(hoarder);
     ground.ends_soon(&job, "succeeded");
@@ -342,10 +343,7 @@ fn hostile_settings_of_the_server_do_not_reach_the_worker() {
         .iter()
         .map(|(name, value)| format!("{name} = '{value}'\n"))
         .collect();
-    let ground = Ground::built(
-        Cluster::builder().session_options(&peaceful()),
-        "postgres",
-    );
+    let ground = Ground::built(Cluster::builder().session_options(&peaceful()), "postgres");
     ground.session().run(TRAPS);
     ground.cluster.append_conf(&conf);
     ground.cluster.reload();
@@ -355,10 +353,7 @@ fn hostile_settings_of_the_server_do_not_reach_the_worker() {
 #[test]
 fn hostile_settings_of_database_and_role_do_not_reach_the_worker() {
     for owner in ["DATABASE postgres", "ROLE postgres", "ROLE ALL"] {
-        let ground = Ground::built(
-            Cluster::builder().session_options(&peaceful()),
-            "postgres",
-        );
+        let ground = Ground::built(Cluster::builder().session_options(&peaceful()), "postgres");
         let mut session = ground.session();
         session.run(TRAPS);
         for (name, value) in HOSTILE {

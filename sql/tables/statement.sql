@@ -113,6 +113,19 @@ COMMENT ON COLUMN indexpilot.statement_stats.histogram IS 'latency histogram: bu
 REVOKE ALL ON indexpilot.statement_stats FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.statement_stats', '');
 
+-- Which indexes a plan reads. Not dumped: OIDs mean nothing elsewhere.
+CREATE TABLE indexpilot.statement_plan (
+    statement uuid NOT NULL,
+    plan bigint NOT NULL,
+    indexes oid[] NOT NULL,
+    PRIMARY KEY (statement, plan)
+);
+COMMENT ON TABLE indexpilot.statement_plan IS 'the indexes that plans read; a plan with more than eight, or planned before it could be seen, is missing';
+COMMENT ON COLUMN indexpilot.statement_plan.statement IS 'the statement';
+COMMENT ON COLUMN indexpilot.statement_plan.plan IS 'the plan''s shape, as in statement_stats';
+COMMENT ON COLUMN indexpilot.statement_plan.indexes IS 'OIDs of the indexes';
+REVOKE ALL ON indexpilot.statement_plan FROM PUBLIC;
+
 -- The expression of the genome: use of fields by time, tenant, role and kind of statement.
 CREATE TABLE indexpilot.query_stats (
     system_identifier bigint NOT NULL,

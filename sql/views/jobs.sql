@@ -1,9 +1,10 @@
 CREATE VIEW indexpilot.jobs WITH (security_barrier) AS
 SELECT j.id, j.state, j.phase, j.reason,
-    j.intent OPERATOR(pg_catalog.->>) 'action' AS action,
+    j.intent OPERATOR(pg_catalog.#>>) '{kind,action}' AS action,
     j.schema_name AS schema,
     j.relation_name AS relation,
-    COALESCE(i.relname::text, j.intent OPERATOR(pg_catalog.->>) 'name') AS index,
+    COALESCE(i.relname::text, j.intent OPERATOR(pg_catalog.#>>) '{kind,name,name}',
+        j.intent OPERATOR(pg_catalog.#>>) '{kind,name}') AS index,
     j.purpose, j.requested_by, j.requested_at, j.started_at, j.finished_at, j.attempts,
     CASE WHEN j.state OPERATOR(pg_catalog.=) ANY (ARRAY['queued', 'waiting', 'cleaning'])
         THEN j.not_before END AS not_before,

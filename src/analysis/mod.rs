@@ -2,11 +2,13 @@
 //!
 //! - [`session`] answers `advise()` for the caller's own texts in the caller's session;
 //! - [`run`] is the automatic run, in the worker;
+//! - [`rebuild`] looks for bloated indexes, on a schedule;
 //! - [`history`] takes over what pg_stat_statements has counted;
 //! - [`lint`] says what is wrong with a statement that no index can mend.
 
 pub mod history;
 pub mod lint;
+pub mod rebuild;
 pub mod run;
 pub mod session;
 
@@ -92,10 +94,10 @@ pub fn carry_out(
     intent.urgent = role.is_some();
     let job = job::enqueue(&NewJob {
         intent: &intent,
-        purpose: if role.is_some() {
-            Purpose::Operator
-        } else {
-            Purpose::Advice
+        purpose: match (role, &intent.kind) {
+            (Some(_), _) => Purpose::Operator,
+            (None, IntentKind::Reindex { .. }) => Purpose::Schedule,
+            (None, _) => Purpose::Advice,
         },
         requested_by: role.unwrap_or("indexpilot"),
         parent: None,
@@ -105,8 +107,8 @@ pub fn carry_out(
 }
 
 thread_local! {
-    /// The stages (create, drop) under which this process last looked at standing proposals.
-    static ADOPTED: Cell<(Stage, Stage)> = const { Cell::new((Stage::Off, Stage::Off)) };
+    /// The stages (create, drop, reindex) under which this process last looked at standing proposals.
+    static ADOPTED: Cell<[Stage; 3]> = const { Cell::new([Stage::Off; 3]) };
 }
 
 /// Carries out what an analysis proposed while the stage was `advise`, once the stage is
@@ -118,16 +120,17 @@ thread_local! {
 /// What the server reports; tried again by the next call.
 pub fn adopt() -> Result<(), ServerError> {
     let config = configuration();
-    let stages = (config.create_index, config.drop_index);
+    let stages = [config.create_index, config.drop_index, config.reindex];
     if config.off.contains(Module::Advisor) || ADOPTED.get() == stages {
         return Ok(());
     }
-    if stages.0 == Stage::Auto || stages.1 == Stage::Auto {
+    if stages.contains(&Stage::Auto) {
         transaction::run(|| {
             let look = || -> SpiResult<()> {
                 for stored in recommendation::all()? {
                     let stage = match stored.intent.kind {
                         IntentKind::DropIndex { .. } => config.drop_index,
+                        IntentKind::Reindex { .. } => config.reindex,
                         _ => config.create_index,
                     };
                     if stage == Stage::Auto && stored.state == State::Proposed {

@@ -328,7 +328,9 @@ fn finish(
             }
         }
         for stored in known {
-            if stored.state == State::Proposed && !seen.contains(&stored.identity) {
+            // Rebuilds have a schedule of their own.
+            let ours = !matches!(stored.intent.kind, IntentKind::Reindex { .. });
+            if ours && stored.state == State::Proposed && !seen.contains(&stored.identity) {
                 let replaced = analysis
                     .recommendations
                     .iter()

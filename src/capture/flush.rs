@@ -433,6 +433,7 @@ fn add_plan(sum: &mut shmem::entry::DrainedPlan, plan: &shmem::entry::DrainedPla
     } else {
         sum.least.min(plan.least)
     };
+    sum.indexes.clone_from(&plan.indexes);
     sum.calls += plan.calls;
     sum.rows += plan.rows;
     sum.nanoseconds += plan.nanoseconds;
@@ -460,7 +461,7 @@ fn stats_row(id: &str, bucket: &Value, plan: u64, sum: &shmem::entry::DrainedPla
     json!({ "statement": id, "bucket": bucket, "plan": plan as i64, "calls": sum.calls,
         "rows": sum.rows, "total_ms": sum.nanoseconds as f64 / 1e6, "square_ms": square_ms,
         "min_ms": sum.least as f64 / 1e6, "max_ms": sum.most as f64 / 1e6,
-        "cost": sum.cost as f64 / 100.0, "shared_hit": hit, "shared_read": read,
+        "cost": sum.cost as f64 / 100.0, "indexes": sum.indexes, "shared_hit": hit, "shared_read": read,
         "shared_dirtied": dirtied, "shared_written": written, "temp_read": temp_read,
         "temp_written": temp_written, "wal_bytes": wal, "histogram": histogram })
 }

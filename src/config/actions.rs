@@ -5,8 +5,7 @@ use crate::pg::guc::{self, Checked};
 use indexpilot_model::Config;
 use indexpilot_model::config::{Schedule, Scope, Stage};
 use indexpilot_model::setting::{
-    Refusal, maintenance_window, parse_days, parse_names, parse_tables,
-    parse_window,
+    Refusal, maintenance_window, parse_days, parse_names, parse_tables, parse_window,
 };
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::CString;

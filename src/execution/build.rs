@@ -6,7 +6,7 @@
 //! attached, which takes strong locks for an instant only and leaves the parent invalid for
 //! as short as can be. A partition that appears meanwhile is built and attached as well.
 
-use super::{Done, catalog, check, in_transaction, phase, strong};
+use super::{Done, catalog, check, in_transaction, phase, record, strong};
 use crate::pg::ddl::{self, Step};
 use crate::pg::transaction::ServerError;
 use crate::store::job::{self, Job};
@@ -63,34 +63,51 @@ pub(super) fn create(
     };
     in_transaction(|| job::set_index(job.id, index.oid))?;
     phase(job, "commenting");
-    let reason: String = job.intent.reason.chars().take(500).collect();
-    let comment = format!(
-        "Built by IndexPilot (mutation {}): {reason}",
-        job.mutation.map(|id| id.to_string()).unwrap_or_default()
-    );
-    // A comment is not worth taking the index back for.
-    if let Err(error) = strong(
-        permit,
-        &Step::Comment {
+    let kept = match job.parent {
+        Some(parent) => in_transaction(|| record::attachments_of(parent))?,
+        None => None,
+    };
+    let comment = match &kept {
+        // The inverse of a drop brings back what was there, the lack of a comment too.
+        Some(kept) => kept.comment.clone(),
+        None => Some(own_comment(job)),
+    };
+    // Neither is worth taking the index back for.
+    if let Some(text) = &comment {
+        let name = &full_name;
+        if let Err(error) = strong(permit, &Step::Comment { name, text }) {
+            pgrx::log!("indexpilot could not comment on {full_name}: {error}");
+        }
+    }
+    for (column, target) in kept.into_iter().flat_map(|kept| kept.statistics) {
+        let step = Step::Statistics {
             name: &full_name,
-            text: &comment,
-        },
-    ) {
-        pgrx::log!("indexpilot could not comment on {full_name}: {error}");
+            column,
+            target,
+        };
+        if let Err(error) = strong(permit, &step) {
+            pgrx::log!("indexpilot could not set statistics targets of {full_name}: {error}");
+        }
     }
     // The planner knows nothing of an expression before it is analysed.
     let expression = definition
         .keys
         .iter()
         .any(|key| !matches!(key.element, Expression::Attribute { .. }));
+    let relation = &definition.relation;
+    if vacuum_helps(definition)? {
+        phase(job, "vacuuming");
+        // An index without a visibility map is less useful, and right.
+        if let Err(error) = ddl::execute(permit, &Step::Vacuum { relation }) {
+            pgrx::log!(
+                "indexpilot could not vacuum {}: {error}",
+                relation.qualified()
+            );
+        }
+    }
     if expression {
         phase(job, "analysing");
-        ddl::execute(
-            permit,
-            &Step::Analyze {
-                relation: &definition.relation,
-            },
-        )?;
+        ddl::execute(permit, &Step::Analyze { relation })?;
     }
     phase(job, "checking");
     let checked = check::index(index.oid);
@@ -99,6 +116,28 @@ pub(super) fn create(
         index: index.oid,
         evidence: serde_json::json!({ "bytes": bytes, "amcheck": checked }),
     })
+}
+
+/// The comment that says that an index is ours and why.
+fn own_comment(job: &Job) -> String {
+    let reason: String = job.intent.reason.chars().take(500).collect();
+    format!(
+        "Built by IndexPilot (mutation {}): {reason}",
+        job.mutation.map(|id| id.to_string()).unwrap_or_default()
+    )
+}
+
+/// Share of all-visible pages above which VACUUM would bring little.
+const VISIBLE: f64 = 0.9;
+
+/// Whether the index is made for index-only scans (it has columns that are no keys), and the
+/// visibility map, without which those read the table all the same, is behind.
+fn vacuum_helps(definition: &IndexDefinition) -> Result<bool, ServerError> {
+    if definition.include.is_empty() {
+        return Ok(false);
+    }
+    let visible = in_transaction(|| catalog::visible_share(definition.relation.oid))?;
+    Ok(visible < VISIBLE)
 }
 
 fn create_partitioned(

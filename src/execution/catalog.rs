@@ -107,6 +107,18 @@ pub(super) fn bytes(relation: u32) -> SpiResult<i64> {
     .unwrap_or(0))
 }
 
+/// Share of a table's pages, partitions included, that are all-visible; 1 for an empty one.
+pub(super) fn visible_share(relation: u32) -> SpiResult<f64> {
+    Ok(Spi::get_one_with_args::<f64>(
+        "SELECT (sum(c.relallvisible) / nullif(sum(greatest(c.relpages,
+             pg_relation_size(c.oid) / current_setting('block_size')::int)), 0))::float8
+         FROM pg_class AS c WHERE c.relkind IN ('r', 'm')
+           AND (c.oid = $1 OR c.oid IN (SELECT p.relid FROM pg_partition_tree($1::oid) AS p))",
+        &[pg_sys::Oid::from(relation).into()],
+    )?
+    .unwrap_or(1.0))
+}
+
 /// Whether it is a partitioned table or index.
 pub(super) fn is_partitioned(relation: u32) -> SpiResult<bool> {
     Ok(Spi::get_one_with_args::<bool>(

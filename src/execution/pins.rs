@@ -4,9 +4,7 @@ use super::catalog;
 use crate::pg::compat::ownership;
 use crate::pg::{process, spi};
 use crate::store::{mutation_log, pin};
-use indexpilot_model::mutation::{
-    Cause, IndexName, MutationKind, MutationPhase, MutationRecord,
-};
+use indexpilot_model::mutation::{Cause, IndexName, MutationKind, MutationPhase, MutationRecord};
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
 

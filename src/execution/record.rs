@@ -1,6 +1,7 @@
 //! The entries of a job in the mutation log.
 
 use super::{Done, index_name};
+use crate::pg::spi;
 use crate::store::job::{Job, purpose_name};
 use crate::store::mutation_log;
 use indexpilot_guard::Purpose;
@@ -77,6 +78,36 @@ fn attachments(index: Oid) -> SpiResult<serde_json::Value> {
     Ok(text
         .and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or(serde_json::Value::Null))
+}
+
+/// What a drop took away beside the definition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+pub(super) struct Attachments {
+    /// The comment.
+    pub comment: Option<String>,
+    /// Keys (from 1) with their statistics targets.
+    pub statistics: Vec<(u16, u16)>,
+}
+
+/// What the drop of this entry took away; `None` where the entry is of no drop.
+pub(super) fn attachments_of(mutation: Uuid) -> SpiResult<Option<Attachments>> {
+    let text = spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT (m.evidence -> 'attachments')::text FROM indexpilot.mutation_log AS m
+                 WHERE m.kind = 'DROP_INDEX' AND m.phase = 'intent'
+                   AND m.id IN ($1, (SELECT o.parent FROM indexpilot.mutation_log AS o
+                       WHERE o.id = $1 AND o.phase = 'outcome'))",
+                Some(1),
+                &[mutation.into()],
+            )?;
+            match rows.into_iter().next() {
+                Some(row) => row.get::<String>(1),
+                None => Ok(None),
+            }
+        })
+    })?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// Writes what is about to be done, and gives the entry's identity.

@@ -164,6 +164,9 @@ pub(super) fn succeeded(
         let kind = verify::kind(&job.intent.kind);
         verification::begin(mutation, &job.intent, &kind, done.index, amcheck, started)?;
     }
+    if let (IntentKind::Reindex { .. }, Some(mutation)) = (&job.intent.kind, job.mutation) {
+        verify::rebuilt(job, done, &mutation.to_string())?;
+    }
     job::finish(job.id, "succeeded", "")
 }
 

@@ -1,15 +1,18 @@
 //! Looking at what actions did: verdicts, and taking back what hurt.
 
-use super::{in_transaction, record};
+use super::{Done, in_transaction, record};
 use crate::config;
 use crate::pg::transaction::ServerError;
-use crate::store::job::{self, NewJob};
+use crate::store::job::{self, Job, NewJob};
 use crate::store::mutation_log;
 use crate::store::verification::{self, Figures, Measured, Open};
-use indexpilot_advisor::verification::{Cell, Rules, StatementEvidence, cells, control, judge};
+use indexpilot_advisor::verification::{
+    Cell, Rules, Sample, StatementEvidence, cells, control, judge,
+};
 use indexpilot_guard::Purpose;
 use indexpilot_model::mutation::{Cause, Inverse, MutationKind, MutationPhase, MutationRecord};
 use indexpilot_model::{Intent, IntentKind, Verdict};
+use pgrx::datum::Uuid;
 use pgrx::spi::SpiResult;
 
 /// Seconds between two looks: blocks of five minutes bring nothing new more often.
@@ -34,6 +37,36 @@ pub(super) fn kind(intent: &IntentKind) -> String {
     }
 }
 
+/// The verdict on a rebuild is there at once: it changes no plan, only a size.
+pub(super) fn rebuilt(job: &Job, done: &Done, mutation: &str) -> SpiResult<()> {
+    let bytes = |name: &str| done.evidence.get(name).and_then(serde_json::Value::as_f64);
+    let (Some(before), Some(after)) = (bytes("bytes_before"), bytes("bytes")) else {
+        return Ok(());
+    };
+    let gain = 1.0 - after / before.max(1.0);
+    let checked = done
+        .evidence
+        .get("amcheck")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("unchecked");
+    let reason = format!(
+        "{:.1} MB became {:.1} MB; amcheck {checked}",
+        before / 1_048_576.0,
+        after / 1_048_576.0
+    );
+    let mut entry = MutationRecord::new(
+        MutationKind::Reindex,
+        MutationPhase::Verdict,
+        Cause::Schedule,
+        reason,
+    )
+    .on(job.intent.relation.clone())
+    .after(mutation);
+    entry.recommendation.clone_from(&job.intent.recommendation);
+    entry.evidence = serde_json::to_value(Verdict::Kept { gain, lower: gain }).unwrap_or_default();
+    mutation_log::append(&entry).map(drop)
+}
+
 /// Judges what is due. True when there was something.
 pub(super) fn look() -> Result<bool, ServerError> {
     let due = in_transaction(verification::due)?;
@@ -43,7 +76,42 @@ pub(super) fn look() -> Result<bool, ServerError> {
     Ok(!due.is_empty())
 }
 
-fn evidence(measured: &[Measured]) -> Vec<StatementEvidence> {
+/// Share of a statement's executions that have to be counted by tenant for the comparison to
+/// be made by tenant.
+const COVERED: f64 = 0.9;
+
+/// Adds what is known of the plans' indexes and of the tenants.
+fn evidence(open: &Open, measured: &[Measured]) -> SpiResult<Vec<StatementEvidence>> {
+    let keys: Vec<Uuid> = measured.iter().map(|statement| statement.key).collect();
+    let plans = verification::plans_reading(keys.clone(), open.index)?;
+    let tenants = verification::by_tenant(open.mutation, keys)?;
+    let mut evidence = plain(measured);
+    for (found, statement) in evidence.iter_mut().zip(measured) {
+        found.reads_index = plans
+            .iter()
+            .filter(|(key, ..)| *key == statement.key)
+            .map(|(_, plan, reads)| (*plan, *reads))
+            .collect();
+        let side = |after: bool| -> Vec<Sample> {
+            tenants
+                .iter()
+                .filter(|(key, _, of_after)| *key == statement.key && *of_after == after)
+                .map(|(_, sample, _)| sample.clone())
+                .collect()
+        };
+        let (before, after) = cells(&side(false), &side(true));
+        let calls = |cells: &[Cell]| cells.iter().map(|cell| cell.calls).sum::<f64>();
+        let covered = calls(&before) >= COVERED * calls(&found.before)
+            && calls(&after) >= COVERED * calls(&found.after);
+        let several = before.iter().any(|cell| cell.stratum != before[0].stratum);
+        if covered && several {
+            found.by_tenant = Some((before, after));
+        }
+    }
+    Ok(evidence)
+}
+
+fn plain(measured: &[Measured]) -> Vec<StatementEvidence> {
     let all: f64 = measured.iter().map(|statement| statement.time).sum();
     measured
         .iter()
@@ -55,7 +123,8 @@ fn evidence(measured: &[Measured]) -> Vec<StatementEvidence> {
                 important: statement.time >= IMPORTANT * all,
                 before,
                 after,
-                plans_with_index: std::collections::BTreeSet::new(),
+                by_tenant: None,
+                reads_index: std::collections::BTreeMap::new(),
             }
         })
         .collect()
@@ -69,9 +138,10 @@ fn look_at(open: &Open) -> SpiResult<()> {
         return conclude(open, &verdict, None);
     }
     let relation = open.intent.relation.qualified();
-    let statements = evidence(&verification::measured(open.mutation, &relation, true)?);
+    let measured = verification::measured(open.mutation, &relation, true)?;
+    let statements = evidence(open, &measured)?;
     let (old, new): (Vec<Vec<Cell>>, Vec<Vec<Cell>>) =
-        evidence(&verification::measured(open.mutation, &relation, false)?)
+        plain(&verification::measured(open.mutation, &relation, false)?)
             .into_iter()
             .map(|statement| (statement.before, statement.after))
             .unzip();

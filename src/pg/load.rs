@@ -31,6 +31,14 @@ fn read_jiffies(text: &str) -> Option<Jiffies> {
     })
 }
 
+/// CPU time of this process, seconds; `None` where the kernel does not count it
+/// (proc(5), /proc/pid/schedstat: nanoseconds on the CPU come first).
+pub fn own_cpu() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/schedstat").ok()?;
+    let nanoseconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds / 1e9)
+}
+
 static LAST: Mutex<Option<(Instant, Jiffies)>> = Mutex::new(None);
 
 /// Share of the host's CPU in use since the last call (at least a second ago), 0…1. `None`

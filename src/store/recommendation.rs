@@ -276,6 +276,11 @@ pub fn follow() -> SpiResult<()> {
     for (id, state, job, verdict, reason) in moves {
         let reason = reason.as_deref();
         let step = |from, to| transition(id, from, to, reason);
+        let judged = || match verdict.as_deref() {
+            Some("kept") => step(State::Validating, State::Kept),
+            Some("reverted") => step(State::Validating, State::Reverted),
+            _ => Ok(false),
+        };
         match (state, job.as_str()) {
             (State::Approved, "running" | "cleaning") => {
                 step(State::Approved, State::Building)?;
@@ -283,9 +288,12 @@ pub fn follow() -> SpiResult<()> {
             (State::Approved, "succeeded") => {
                 step(State::Approved, State::Building)?;
                 step(State::Building, State::Validating)?;
+                // The verdict on a rebuild comes with its end.
+                judged()?;
             }
             (State::Building, "succeeded") => {
                 step(State::Building, State::Validating)?;
+                judged()?;
             }
             (State::Building, "queued" | "waiting") => {
                 step(State::Building, State::Approved)?;
@@ -300,15 +308,9 @@ pub fn follow() -> SpiResult<()> {
                 step(State::Building, State::Approved)?;
                 step(State::Approved, State::Proposed)?;
             }
-            (State::Validating, _) => match verdict.as_deref() {
-                Some("kept") => {
-                    step(State::Validating, State::Kept)?;
-                }
-                Some("reverted") => {
-                    step(State::Validating, State::Reverted)?;
-                }
-                _ => {}
-            },
+            (State::Validating, _) => {
+                judged()?;
+            }
             _ => {}
         }
     }

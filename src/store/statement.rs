@@ -280,6 +280,18 @@ pub fn add_counters(statements: &[Value], stats: &[Value], fields: &[Value]) -> 
                              GROUP BY a.key) AS b)",
                 &[json(&stats).into()],
             )?;
+            // What a plan reads never changes: its fingerprint covers the indexes' OIDs.
+            Spi::run_with_args(
+                "INSERT INTO indexpilot.statement_plan (statement, plan, indexes)
+                 SELECT r.statement, r.plan, r.indexes
+                 FROM jsonb_to_recordset($1::jsonb) AS r (statement uuid, plan bigint,
+                     indexes oid[])
+                 WHERE r.indexes IS NOT NULL AND r.plan <> 0
+                   AND NOT EXISTS (SELECT FROM indexpilot.statement_plan AS p
+                       WHERE p.statement = r.statement AND p.plan = r.plan)
+                 ON CONFLICT DO NOTHING",
+                &[json(&stats).into()],
+            )?;
         }
         if !fields.is_empty() {
             let arguments: [DatumWithOid; 3] = [
@@ -353,6 +365,7 @@ pub fn forget(tenant: Option<&str>) -> SpiResult<()> {
         None => Spi::run(
             "DELETE FROM indexpilot.statement_source; DELETE FROM indexpilot.statement_stats;
              DELETE FROM indexpilot.imported_stats;
+             DELETE FROM indexpilot.statement_plan;
              DELETE FROM indexpilot.tenant_stats; DELETE FROM indexpilot.query_stats;
              DELETE FROM indexpilot.statement",
         ),
@@ -375,6 +388,11 @@ pub fn tidy(days: u32) -> SpiResult<()> {
                 &arguments,
             )?;
         }
+        Spi::run(
+            "DELETE FROM indexpilot.statement_plan AS p
+             WHERE NOT EXISTS (SELECT FROM indexpilot.statement_stats AS b
+                 WHERE b.statement = p.statement AND b.plan = p.plan)",
+        )?;
         Spi::run_with_args(
             "DELETE FROM indexpilot.imported_stats
              WHERE until < now() - make_interval(days => $1)",

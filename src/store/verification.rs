@@ -3,6 +3,8 @@
 use crate::pg::spi;
 use indexpilot_advisor::verification::{Outcome, Sample};
 use indexpilot_model::Intent;
+use indexpilot_model::hash::StableHash;
+use indexpilot_model::histogram;
 use indexpilot_model::ids::StatementId;
 use pgrx::datum::Uuid;
 use pgrx::prelude::*;
@@ -28,6 +30,8 @@ pub struct Open {
 /// One statement's measurements.
 #[derive(Clone, Debug)]
 pub struct Measured {
+    /// Key of `indexpilot.statement`.
+    pub key: Uuid,
     /// The statement.
     pub statement: StatementId,
     /// It writes.
@@ -171,6 +175,7 @@ pub fn measured(mutation: Uuid, relation: &str, using: bool) -> SpiResult<Vec<Me
                     list.push((
                         id,
                         Measured {
+                            key: id,
                             statement: StatementId(row.get::<i64>(2)?.unwrap_or(0) as u64),
                             writes: row.get::<String>(3)?.as_deref() != Some("select"),
                             time: row.get::<f64>(4)?.unwrap_or(0.0),
@@ -207,6 +212,91 @@ pub fn measured(mutation: Uuid, relation: &str, using: bool) -> SpiResult<Vec<Me
                 }
             }
             Ok(list.into_iter().map(|(_, measured)| measured).collect())
+        })
+    })
+}
+
+/// For the plans of these statements whose indexes are known: whether `index`, or a part of
+/// it in a partition, is among them.
+///
+/// # Errors
+/// What SPI reports.
+pub fn plans_reading(statements: Vec<Uuid>, index: u32) -> SpiResult<Vec<(Uuid, u64, bool)>> {
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "SELECT p.statement, p.plan, p.indexes && (
+                     SELECT array_agg(t.relid::oid) || $2::oid FROM pg_partition_tree($2::oid) AS t)
+                 FROM indexpilot.statement_plan AS p WHERE p.statement = ANY ($1)",
+                None,
+                &[statements.into(), pg_sys::Oid::from(index).into()],
+            )?;
+            let mut found = Vec::with_capacity(rows.len());
+            for row in rows {
+                if let (Some(statement), Some(plan), Some(reads)) =
+                    (row.get::<Uuid>(1)?, row.get::<i64>(2)?, row.get::<bool>(3)?)
+                {
+                    found.push((statement, plan as u64, reads));
+                }
+            }
+            Ok(found)
+        })
+    })
+}
+
+/// Measurements of these statements by tenant, with whether each is from after the action.
+/// Tenants with less than a hundredth of a statement's executions are one stratum together,
+/// and so is what has no tenant.
+///
+/// # Errors
+/// What SPI reports.
+pub fn by_tenant(mutation: Uuid, statements: Vec<Uuid>) -> SpiResult<Vec<(Uuid, Sample, bool)>> {
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let rows = client.select(
+                "WITH part AS (
+                     SELECT t.statement, t.bucket, t.tenant, t.calls, t.total_ms,
+                         sum(t.calls) OVER (PARTITION BY t.statement, t.tenant)
+                             >= 0.01 * sum(t.calls) OVER (PARTITION BY t.statement) AS large,
+                         t.bucket >= v.after_from AS after
+                     FROM indexpilot.verification AS v
+                     JOIN indexpilot.tenant_stats AS t ON t.statement = ANY ($2)
+                     WHERE v.mutation = $1 AND t.calls > 0
+                       AND (t.bucket >= v.after_from
+                            OR t.bucket + interval '5 minutes' <= v.before_until
+                               AND t.bucket >= v.before_until - make_interval(hours => $3)))
+                 SELECT p.statement, (EXTRACT(epoch FROM p.bucket) / 300)::bigint,
+                     CASE WHEN p.large THEN p.tenant END, sum(p.calls)::bigint,
+                     sum(p.total_ms), p.after
+                 FROM part AS p
+                 GROUP BY p.statement, p.bucket, CASE WHEN p.large THEN p.tenant END, p.after
+                 ORDER BY p.statement, p.bucket",
+                None,
+                &[mutation.into(), statements.into(), BEFORE_HOURS.into()],
+            )?;
+            let mut found = Vec::with_capacity(rows.len());
+            for row in rows {
+                let Some(statement) = row.get::<Uuid>(1)? else {
+                    continue;
+                };
+                let tenant = row.get::<String>(3)?;
+                let calls = row.get::<i64>(4)?.unwrap_or(0).max(1) as u64;
+                let mean = row.get::<f64>(5)?.unwrap_or(0.0) / calls as f64;
+                found.push((
+                    statement,
+                    Sample {
+                        block: row.get::<i64>(2)?.unwrap_or(0),
+                        stratum: tenant.map_or(0, |tenant| {
+                            StableHash::new().field(tenant.as_bytes()).finish().max(1)
+                        }),
+                        plan: 0,
+                        histogram: vec![(histogram::bucket((mean * 1e6) as u64) as u32, calls)],
+                        buffers: 0.0,
+                    },
+                    row.get::<bool>(6)?.unwrap_or(false),
+                ));
+            }
+            Ok(found)
         })
     })
 }

@@ -1,14 +1,14 @@
 //! What a worker does while it is connected: save counters, take jobs, analyse, tidy, and
 //! leave when there has been nothing to do for a while.
 
-use super::{DUTIES, Duties};
+use super::{DUTIES, Duties, Spent};
 use crate::config;
 use crate::health;
-use crate::pg::clock;
 use crate::pg::spi;
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::worker_entry::board::{Presence, Request, Slot};
 use crate::pg::worker_entry::{self, own_slot, report_activity};
+use crate::pg::{clock, load};
 use indexpilot_model::Module;
 use pgrx::prelude::*;
 use std::time::Duration;
@@ -18,6 +18,8 @@ use std::time::Duration;
 const IDLE_EXIT_SECONDS: i64 = 30;
 /// Seconds between two runs of the tidying.
 const TIDY_EVERY: i64 = 3_600;
+/// Microseconds between two writings of what the worker took.
+const SPENT_EVERY: i64 = 60 * 1_000_000;
 /// Longest pause after failures in a row, seconds.
 const LONGEST_PAUSE: i64 = 300;
 
@@ -31,6 +33,9 @@ struct Cycle {
     tidied_at: i64,
     failures: u32,
     not_before: i64,
+    /// What was taken and not written down yet, by duty.
+    spent: Vec<Spent>,
+    spent_at: i64,
 }
 
 /// Runs until there is nothing to do, the extension is gone, or somebody asks for the end.
@@ -69,12 +74,15 @@ pub(super) fn run() {
         tidied_at: 0,
         failures: 0,
         not_before: 0,
+        spent: Vec::new(),
+        spent_at: now,
     };
     while cycle.turn() {
         report_activity(None);
         let pause = config::current().flush_interval.clamp(1, 5);
         let _ = worker_entry::wait(Duration::from_secs(u64::from(pause)));
     }
+    cycle.keep_spent(0);
     slot.hold_until(0);
 }
 
@@ -145,14 +153,15 @@ impl Cycle {
             || ((flush_due || analysis_due) && (self.duties.unsaved)(spi::database().to_u32()))
         {
             report_activity(Some("indexpilot: saving statistics"));
-            transaction::run(self.duties.flush).map_err(|error| ("save statistics", error))?;
+            self.timed("saving", |duties| transaction::run(duties.flush))
+                .map_err(|error| ("save statistics", error))?;
             self.flushed_at = clock::now();
             busy = true;
         }
         if analysis_due {
             self.slot.take(Request::Analyze);
             report_activity(Some("indexpilot: analysing"));
-            let result = transaction::attempt(self.duties.analyze);
+            let result = self.timed("analysing", |duties| transaction::attempt(duties.analyze));
             // Also after a failure: whoever waits for the analysis must not wait for ever,
             // and a failing one must not run all the time.
             self.slot
@@ -170,8 +179,10 @@ impl Cycle {
         worker_entry::reread_configuration();
         while !self.slot.asked(Request::Stop)
             && !config::current().off.contains(Module::Worker)
-            && transaction::attempt(self.duties.work)
-                .and_then(|result| result)
+            && self
+                .timed("acting", |duties| {
+                    transaction::attempt(duties.work).and_then(|result| result)
+                })
                 .map_err(|error| ("run a job", error))?
         {
             busy = true;
@@ -183,9 +194,43 @@ impl Cycle {
         if now - self.tidied_at >= TIDY_EVERY * 1_000_000 {
             report_activity(Some("indexpilot: tidying up"));
             self.tidied_at = now;
-            transaction::run(self.duties.tidy).map_err(|error| ("tidy up", error))?;
+            self.timed("tidying", |duties| transaction::run(duties.tidy))
+                .map_err(|error| ("tidy up", error))?;
         }
+        self.keep_spent(SPENT_EVERY);
         Ok(busy)
+    }
+
+    /// Does a duty and counts what it takes.
+    fn timed<T>(&mut self, duty: &'static str, work: impl FnOnce(&Duties) -> T) -> T {
+        let (start, cpu) = (std::time::Instant::now(), load::own_cpu());
+        let result = work(self.duties);
+        let elapsed = start.elapsed().as_secs_f64() * 1_000.0;
+        let cpu = load::own_cpu()
+            .zip(cpu)
+            .map(|(after, before)| (after - before) * 1_000.0);
+        match self.spent.iter_mut().find(|spent| spent.duty == duty) {
+            Some(spent) => {
+                spent.elapsed += elapsed;
+                spent.cpu = spent.cpu.zip(cpu).map(|(sum, more)| sum + more);
+            }
+            None => self.spent.push(Spent { duty, elapsed, cpu }),
+        }
+        result
+    }
+
+    /// Writes down what was taken, unless that was done within the last microseconds. A
+    /// failure loses a minute's sum and nothing else.
+    fn keep_spent(&mut self, every: i64) {
+        let now = clock::now();
+        if self.spent.is_empty() || now - self.spent_at < every {
+            return;
+        }
+        self.spent_at = now;
+        let spent = std::mem::take(&mut self.spent);
+        if let Err(error) = transaction::run(|| (self.duties.spent)(&spent)) {
+            pgrx::debug1!("indexpilot worker could not keep its times: {error}");
+        }
     }
 
     /// Says it once, and pauses longer after each failure in a row.

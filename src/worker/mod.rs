@@ -15,6 +15,17 @@ use std::sync::OnceLock;
 
 pub use board::Request;
 
+/// What the worker took for one duty, milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// saving, analysing, acting or tidying.
+    pub duty: &'static str,
+    /// Elapsed, waits included.
+    pub elapsed: f64,
+    /// CPU; `None` where the kernel does not count it.
+    pub cpu: Option<f64>,
+}
+
 /// What other rooms want done in the worker. All callbacks run as the bootstrap superuser
 /// with `search_path = pg_catalog, pg_temp`.
 #[derive(Clone, Copy)]
@@ -33,6 +44,8 @@ pub struct Duties {
     /// When the next job is due, so that the launcher knows while no worker is there. Called
     /// in a transaction of its own.
     pub next_job: fn() -> Option<Timestamp>,
+    /// Keeps what the worker took. Called in a transaction of its own.
+    pub spent: fn(&[Spent]),
     /// Removes what is older than the retention, and other rare tidying. Called in a
     /// transaction of its own, about once an hour.
     pub tidy: fn(),

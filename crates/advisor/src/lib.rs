@@ -12,8 +12,10 @@
 //!   for every index chosen or refused;
 //! - [`plan`]: makes the problem of candidates, and recommendations of its solution;
 //! - [`lifecycle`]: the states of a recommendation;
+//! - [`bloat`]: tells indexes that have swollen from what was measured of them;
 //! - [`verification`]: judges what an action did from what was measured before and after.
 
+pub mod bloat;
 pub mod candidates;
 pub mod lifecycle;
 pub mod plan;

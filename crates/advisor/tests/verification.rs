@@ -130,7 +130,8 @@ fn reverted(seed: u64, slowdown: Slowdown) -> bool {
                 important: true,
                 before: before.clone(),
                 after: until(after),
-                plans_with_index: [2].into(),
+                by_tenant: None,
+                reads_index: [(1, false), (2, true)].into(),
             })
             .collect();
         let (old, new): (Vec<_>, Vec<_>) = others
@@ -185,7 +186,8 @@ fn improvements_are_kept_and_idle_indexes_go() {
                 important: true,
                 before,
                 after,
-                plans_with_index: [2].into(),
+                by_tenant: None,
+                reads_index: [(1, false), (2, true)].into(),
             }];
             let judgement = judge(&evidence, &BTreeMap::new(), &Rules::default());
             matches!(judgement.verdict, Verdict::Kept { gain, .. } if (0.4..0.6).contains(&gain))
@@ -205,7 +207,8 @@ fn improvements_are_kept_and_idle_indexes_go() {
         important: true,
         before,
         after,
-        plans_with_index: [2].into(),
+        by_tenant: None,
+        reads_index: [(1, false), (2, true)].into(),
     }];
     let at = |last: bool| {
         let rules = Rules {
@@ -232,7 +235,8 @@ fn what_runs_the_same_plan_is_not_blamed() {
         important: true,
         before,
         after,
-        plans_with_index: [2].into(),
+        by_tenant: None,
+        reads_index: [(1, false), (2, true)].into(),
     };
     let judged = |statement: &StatementEvidence| {
         judge(

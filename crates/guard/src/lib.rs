@@ -15,6 +15,7 @@ mod load;
 mod locks;
 mod permit;
 mod rate;
+mod schedule;
 mod scope;
 mod situation;
 mod space;
@@ -25,6 +26,7 @@ pub use dwell::{COOL_DOWN, Tombstone, cool_down};
 pub use locks::{GIVE_UP_AFTER, backoff};
 pub use permit::{Leftover, Permit, Work, decide, permit_cleanup};
 pub use rate::TokenBucket;
+pub use schedule::next_turn;
 pub use situation::{
     Ending, Load, LockSituation, PastAction, Purpose, Refusal, Retry, Safeguard, Situation, Space,
 };

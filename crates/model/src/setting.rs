@@ -265,7 +265,9 @@ mod tests {
             parse_tables("crm.Contacts , \"A.b\" . \"C,\"\"d\""),
             Ok(vec![name("crm", "contacts"), name("A.b", "C,\"d")])
         );
-        for bad in ["contacts", "crm.", ".x", "a.b.c", "a.b c.d", "a.b,", "\"a.b"] {
+        for bad in [
+            "contacts", "crm.", ".x", "a.b.c", "a.b c.d", "a.b,", "\"a.b",
+        ] {
             assert!(parse_tables(bad).is_err(), "{bad}");
         }
     }

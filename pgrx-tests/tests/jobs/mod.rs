@@ -35,12 +35,18 @@ impl Ground {
     }
 
     fn made(conf: &str, database: &str) -> Self {
-        Self::built(Cluster::builder().conf(conf), database)
+        Self::on(
+            Cluster::builder().conf(SETTINGS).conf(conf).start(),
+            database,
+        )
     }
 
     /// A ground on a cluster that the test describes further.
     pub fn built(builder: Builder, database: &str) -> Self {
-        let cluster = builder.conf(SETTINGS).start();
+        Self::on(builder.conf(SETTINGS).start(), database)
+    }
+
+    fn on(cluster: Cluster, database: &str) -> Self {
         if database != "postgres" {
             cluster
                 .session()
@@ -122,8 +128,7 @@ impl Ground {
     /// lock 77, the scan of the table waits in that function.
     pub fn gated_intent(&self, name: &str, tablespace: Option<&str>) -> String {
         let relation = self.relation("contacts");
-        let tablespace =
-            tablespace.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""));
+        let tablespace = tablespace.map_or_else(|| "null".to_owned(), |name| format!("\"{name}\""));
         self.intent(
             "contacts",
             &format!(
@@ -195,6 +200,28 @@ impl Ground {
             r#"{{"action":"drop_index","index":{},"name":{{"schema":"crm","name":"{name}"}},"definition":{}}}"#,
             self.index_oid(name),
             self.definition(table, keys, false)
+        );
+        self.job(table, &self.intent(table, &kind))
+    }
+
+    /// Queues the drop of an index as the advisor would: with the definition that the catalog
+    /// gives, here of an index on (lower(email) DESC, name) in tablespace `elsewhere`.
+    pub fn drop_exactly(&self, table: &str, name: &str) -> String {
+        let relation = self.relation(table);
+        let key = |element: &str, descending: bool| {
+            format!(
+                r#"{{"element":{element},"opclass":null,"collation":null,"descending":{descending},"nulls_first":{descending}}}"#
+            )
+        };
+        let lower = r#"{"function":{"name":{"schema":"pg_catalog","name":"lower"},"arguments":[{"attribute":{"number":2,"name":"email"}}]}}"#;
+        let definition = format!(
+            r#"{{"relation":{relation},"method":"btree","keys":[{},{}],"include":[],"predicate":null,"unique":false,"nulls_not_distinct":false,"options":[["fillfactor","70"]],"tablespace":"elsewhere"}}"#,
+            key(lower, true),
+            key(r#"{"attribute":{"number":3,"name":"name"}}"#, false),
+        );
+        let kind = format!(
+            r#"{{"action":"drop_index","index":{},"name":{{"schema":"crm","name":"{name}"}},"definition":{definition}}}"#,
+            self.index_oid(name),
         );
         self.job(table, &self.intent(table, &kind))
     }
@@ -341,9 +368,10 @@ impl Ground {
     }
 
     fn hurry_all(&self) {
-        self.session()
-            .run("UPDATE indexpilot.job SET not_before = now()
-                  WHERE state IN ('queued', 'waiting', 'cleaning')");
+        self.session().run(
+            "UPDATE indexpilot.job SET not_before = now()
+                  WHERE state IN ('queued', 'waiting', 'cleaning')",
+        );
     }
 
     /// Lets a job that backs off be tried at once.

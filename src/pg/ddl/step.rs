@@ -49,7 +49,6 @@ pub enum Step<'a> {
         /// The relation.
         relation: &'a RelationName,
     },
-    #[expect(dead_code, reason = "not yet run after a build")]
     /// VACUUM, for the visibility map that index-only scans read.
     Vacuum {
         /// The relation.
@@ -62,7 +61,6 @@ pub enum Step<'a> {
         /// The comment.
         text: &'a str,
     },
-    #[expect(dead_code, reason = "not yet restored by a rollback")]
     /// ALTER INDEX … ALTER COLUMN … SET STATISTICS, for expression keys.
     Statistics {
         /// The index.

@@ -151,7 +151,8 @@ unsafe fn after(planned: *mut pg_sys::PlannedStmt, frame: &frames::Frame) {
             .fetch_add(frame.nanoseconds, Ordering::Relaxed);
         let cost_bits = (*(*planned).planTree).total_cost.to_bits();
         if !entry.knows_cost(cost_bits) {
-            entry.learn_cost(cost_bits, planwalk::fingerprint(planned));
+            let (fingerprint, indexes) = planwalk::fingerprint(planned);
+            entry.learn_cost(cost_bits, fingerprint, &indexes);
         }
     }
 }

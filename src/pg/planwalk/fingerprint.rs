@@ -5,7 +5,34 @@ use crate::pg::nodes::{items, length, tag};
 use indexpilot_model::hash::StableHash;
 use pgrx::pg_sys::{self, NodeTag};
 
-/// The fingerprint of a planned statement. Allocates nothing and raises no error, so that it
+/// Indexes that are remembered of a plan; a plan over many partitions has more.
+pub const MOST_INDEXES: usize = 8;
+
+/// The indexes that a plan reads, by OID, in the order of the plan and without repetitions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlanIndexes {
+    /// Filled from the front; 0 is none.
+    pub oids: [u32; MOST_INDEXES],
+    /// It reads more than these.
+    pub truncated: bool,
+}
+
+impl PlanIndexes {
+    fn add(&mut self, index: u32) {
+        for place in &mut self.oids {
+            if *place == index {
+                return;
+            }
+            if *place == 0 {
+                *place = index;
+                return;
+            }
+        }
+        self.truncated = true;
+    }
+}
+
+/// The fingerprint of a planned statement, and the indexes it reads. Allocates nothing and raises no error, so that it
 /// may be taken in a planner hook.
 ///
 /// Node kinds, relations (by OID), indexes (by OID), the number of index conditions, join
@@ -14,14 +41,15 @@ use pgrx::pg_sys::{self, NodeTag};
 ///
 /// # Safety
 /// `stmt` is a planned statement of this process; it is not changed.
-pub unsafe fn fingerprint(stmt: *const pg_sys::PlannedStmt) -> u64 {
+pub unsafe fn fingerprint(stmt: *const pg_sys::PlannedStmt) -> (u64, PlanIndexes) {
     // SAFETY: see `reading::read`.
     unsafe {
-        let mut hash = plan(StableHash::new(), stmt, (*stmt).planTree);
+        let mut indexes = PlanIndexes::default();
+        let mut hash = plan(StableHash::new(), &mut indexes, stmt, (*stmt).planTree);
         for subplan in items::<pg_sys::Plan>((*stmt).subplans) {
-            hash = plan(hash.number(SUBPLAN), stmt, subplan);
+            hash = plan(hash.number(SUBPLAN), &mut indexes, stmt, subplan);
         }
-        hash.finish()
+        (hash.finish(), indexes)
     }
 }
 
@@ -80,6 +108,7 @@ fn code(tag: NodeTag) -> u64 {
 
 unsafe fn plan(
     hash: StableHash,
+    indexes: &mut PlanIndexes,
     stmt: *const pg_sys::PlannedStmt,
     node: *const pg_sys::Plan,
 ) -> StableHash {
@@ -100,6 +129,7 @@ unsafe fn plan(
             | NodeTag::T_CustomScan => hash = hash.number(relation(stmt, node)),
             NodeTag::T_IndexScan => {
                 let scan = node.cast::<pg_sys::IndexScan>();
+                indexes.add((*scan).indexid.to_u32());
                 hash = hash
                     .number(relation(stmt, node))
                     .number((*scan).indexid.to_u32().into())
@@ -109,6 +139,7 @@ unsafe fn plan(
             }
             NodeTag::T_IndexOnlyScan => {
                 let scan = node.cast::<pg_sys::IndexOnlyScan>();
+                indexes.add((*scan).indexid.to_u32());
                 hash = hash
                     .number(relation(stmt, node))
                     .number((*scan).indexid.to_u32().into())
@@ -118,6 +149,7 @@ unsafe fn plan(
             }
             NodeTag::T_BitmapIndexScan => {
                 let scan = node.cast::<pg_sys::BitmapIndexScan>();
+                indexes.add((*scan).indexid.to_u32());
                 hash = hash
                     .number((*scan).indexid.to_u32().into())
                     .number(length((*scan).indexqual) as u64);
@@ -149,13 +181,18 @@ unsafe fn plan(
         };
         hash = hash.number(length(list) as u64);
         for child in items::<pg_sys::Plan>(list) {
-            hash = plan(hash, stmt, child);
+            hash = plan(hash, indexes, stmt, child);
         }
         if kind == NodeTag::T_SubqueryScan {
-            hash = plan(hash, stmt, (*node.cast::<pg_sys::SubqueryScan>()).subplan);
+            hash = plan(
+                hash,
+                indexes,
+                stmt,
+                (*node.cast::<pg_sys::SubqueryScan>()).subplan,
+            );
         }
-        hash = plan(hash, stmt, (*node).lefttree);
-        plan(hash, stmt, (*node).righttree)
+        hash = plan(hash, indexes, stmt, (*node).lefttree);
+        plan(hash, indexes, stmt, (*node).righttree)
     }
 }
 

@@ -6,5 +6,5 @@
 mod fingerprint;
 mod reading;
 
-pub use fingerprint::fingerprint;
+pub use fingerprint::{MOST_INDEXES, PlanIndexes, fingerprint};
 pub use reading::{Reading, read};

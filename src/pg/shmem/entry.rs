@@ -1,7 +1,8 @@
 //! One statement of one user in one database: its counters, by plan.
 
+use crate::pg::planwalk::{MOST_INDEXES, PlanIndexes};
 use indexpilot_model::histogram::BUCKETS;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 /// Plans told apart; what finds no place counts as [`UNKNOWN_PLAN`].
 pub const PLANS: usize = 4;
@@ -20,6 +21,9 @@ pub type Kind = u32;
 pub struct Plan {
     /// Shape of the plan (planwalk::fingerprint); 0 is free.
     pub fingerprint: AtomicU64,
+    /// The indexes it reads; see [`PlanIndexes`].
+    indexes: [AtomicU32; MOST_INDEXES],
+    more_indexes: AtomicBool,
     calls: AtomicU64,
     rows: AtomicU64,
     nanoseconds: AtomicU64,
@@ -112,6 +116,8 @@ pub struct Execution {
 pub struct DrainedPlan {
     /// Plan shape; 0 is unknown.
     pub fingerprint: u64,
+    /// The indexes it reads; `None` where not all of them are known.
+    pub indexes: Option<Vec<u32>>,
     /// Executions.
     pub calls: u64,
     /// Rows.
@@ -178,7 +184,7 @@ impl Entry {
 
     /// Remembers which shape a plan of this cost has. Two shapes of one cost count as
     /// unknown, like a fifth shape.
-    pub fn learn_cost(&self, cost_bits: u64, fingerprint: u64) {
+    pub fn learn_cost(&self, cost_bits: u64, fingerprint: u64, indexes: &PlanIndexes) {
         let fingerprint = fingerprint.max(1);
         let plan = self.plans[..PLANS].iter().position(|plan| {
             match plan.fingerprint.compare_exchange(
@@ -187,7 +193,14 @@ impl Entry {
                 Ordering::AcqRel,
                 Ordering::Acquire,
             ) {
-                Ok(_) => true,
+                Ok(_) => {
+                    for (place, index) in plan.indexes.iter().zip(indexes.oids) {
+                        place.store(index, Ordering::Relaxed);
+                    }
+                    plan.more_indexes
+                        .store(indexes.truncated, Ordering::Relaxed);
+                    true
+                }
                 Err(present) => present == fingerprint,
             }
         });
@@ -261,6 +274,14 @@ impl Entry {
                 } else {
                     plan.fingerprint.load(Ordering::Relaxed)
                 },
+                indexes: (number != UNKNOWN_PLAN && !plan.more_indexes.load(Ordering::Relaxed))
+                    .then(|| {
+                        plan.indexes
+                            .iter()
+                            .map(|index| index.load(Ordering::Relaxed))
+                            .filter(|&index| index != 0)
+                            .collect()
+                    }),
                 calls,
                 rows: take(&plan.rows),
                 nanoseconds: take(&plan.nanoseconds),

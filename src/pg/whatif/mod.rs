@@ -400,7 +400,7 @@ impl Planner {
                                 let copy = pg_sys::copyObjectImpl((*query).cast()).cast();
                                 scope::plan(copy, statement.text.as_ptr(), &scope)
                             });
-                            sample.add(planwalk::read(planned), planwalk::fingerprint(planned));
+                            sample.add(planwalk::read(planned), planwalk::fingerprint(planned).0);
                             if explain && position == 0 {
                                 plans.push(explain::json(
                                     planned,

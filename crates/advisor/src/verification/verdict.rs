@@ -4,7 +4,7 @@ use super::effect::{Control, Effect, Measure, effect};
 use super::latency::Cell;
 use indexpilot_model::Verdict;
 use indexpilot_model::ids::StatementId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of one statement that the action concerns.
 #[derive(Clone, Debug)]
@@ -19,13 +19,26 @@ pub struct StatementEvidence {
     pub before: Vec<Cell>,
     /// After it.
     pub after: Vec<Cell>,
-    /// Plans that are known to use the index; empty where nobody could tell.
-    pub plans_with_index: BTreeSet<u64>,
+    /// The same executions by tenant, before and after, where they are counted so. A mean of
+    /// a tenant's executions in a block stands for each of them.
+    pub by_tenant: Option<(Vec<Cell>, Vec<Cell>)>,
+    /// Plans of which the indexes are known, and whether the index is among them. A plan that
+    /// is missing says nothing.
+    pub reads_index: BTreeMap<u64, bool>,
 }
 
 impl StatementEvidence {
     fn calls(cells: &[Cell]) -> f64 {
         cells.iter().map(|cell| cell.calls).sum()
+    }
+
+    /// The cells to compare: by tenant where they are there, because a tenant that comes to
+    /// run more often is no change of the statement.
+    fn comparable(&self) -> (&[Cell], &[Cell]) {
+        match &self.by_tenant {
+            Some((before, after)) => (before, after),
+            None => (&self.before, &self.after),
+        }
     }
 
     /// Share of the executions after the action that ran a plan which had not run before.
@@ -40,21 +53,28 @@ impl StatementEvidence {
         changed / Self::calls(&self.after).max(1.0)
     }
 
-    /// Share of the executions after the action whose plan uses the index.
-    pub fn used_share(&self) -> f64 {
-        let used: f64 = self
-            .after
-            .iter()
-            .filter(|cell| self.plans_with_index.contains(&cell.plan))
-            .map(|cell| cell.calls)
-            .sum();
-        used / Self::calls(&self.after).max(1.0)
+    /// Share of executions whose plan reads the index: of those after a build, or before a
+    /// drop. Executions of plans of which nobody knows do not count; `None` where all are.
+    pub fn used_share(&self, dropped: bool) -> Option<f64> {
+        let cells = if dropped { &self.before } else { &self.after };
+        let (mut used, mut known) = (0.0, 0.0);
+        for cell in cells {
+            if let Some(reads) = self.reads_index.get(&cell.plan) {
+                known += cell.calls;
+                used += if *reads { cell.calls } else { 0.0 };
+            }
+        }
+        (known > 0.0).then(|| used / known)
     }
 
-    /// The action can have changed it: a plan changed, or it writes. What runs the very same
-    /// plan as before was slowed down by something else.
-    fn is_concerned(&self) -> bool {
-        self.writes || self.changed_share() > 0.01 || self.used_share() > 0.01
+    /// The action can have changed it: it writes, or a plan reads the index (or read it). A
+    /// plan that changed to something else was changed by something else. Where no plan is
+    /// known, one that changed is taken for one that reads it.
+    fn is_concerned(&self, dropped: bool) -> bool {
+        let share = self
+            .used_share(dropped)
+            .unwrap_or_else(|| self.changed_share());
+        self.writes || share > 0.01
     }
 }
 
@@ -124,14 +144,14 @@ fn large_strata(statement: &StatementEvidence) -> Vec<u64> {
             .sum();
         own / StatementEvidence::calls(cells).max(1.0)
     };
-    let all: BTreeSet<u64> = statement.after.iter().map(|cell| cell.stratum).collect();
+    let (before, after) = statement.comparable();
+    let all: BTreeSet<u64> = after.iter().map(|cell| cell.stratum).collect();
     if all.len() < 2 {
         return Vec::new();
     }
     all.into_iter()
         .filter(|stratum| {
-            share(&statement.before, *stratum) >= LARGE_STRATUM
-                && share(&statement.after, *stratum) >= LARGE_STRATUM
+            share(before, *stratum) >= LARGE_STRATUM && share(after, *stratum) >= LARGE_STRATUM
         })
         .collect()
 }
@@ -140,7 +160,7 @@ fn large_strata(statement: &StatementEvidence) -> Vec<u64> {
 pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -> Judgement {
     let concerned: Vec<&StatementEvidence> = evidence
         .iter()
-        .filter(|statement| statement.is_concerned())
+        .filter(|statement| statement.is_concerned(rules.dropped))
         .filter(|statement| {
             StatementEvidence::calls(&statement.before) >= rules.fewest_calls
                 && StatementEvidence::calls(&statement.after) >= rules.fewest_calls
@@ -160,14 +180,9 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
         } else {
             rules.max_regression
         };
+        let (before, after) = statement.comparable();
         for measure in [Measure::Typical, Measure::Mean] {
-            let Some(found) = effect(
-                &statement.before,
-                &statement.after,
-                control,
-                measure,
-                confidence,
-            ) else {
+            let Some(found) = effect(before, after, control, measure, confidence) else {
                 continue;
             };
             if statement.important && found.lower > 1.0 + limit {
@@ -188,13 +203,7 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
                             .cloned()
                             .collect()
                     };
-                    let part = effect(
-                        &of(&statement.before),
-                        &of(&statement.after),
-                        control,
-                        measure,
-                        confidence,
-                    );
+                    let part = effect(&of(before), &of(after), control, measure, confidence);
                     if let Some(part) = part
                         && part.lower > 1.0 + limit
                         && worst.as_ref().is_none_or(|(_, ratio)| part.ratio > *ratio)
@@ -236,7 +245,8 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
     let readers = evidence.iter().filter(|statement| !statement.writes);
     let (used_calls, all_calls) = readers.fold((0.0, 0.0), |(used, all), statement| {
         let calls = StatementEvidence::calls(&statement.after);
-        (used + calls * statement.used_share(), all + calls)
+        let share = statement.used_share(rules.dropped).unwrap_or(0.0);
+        (used + calls * share, all + calls)
     });
     let used = used_calls / f64::max(all_calls, 1.0);
     let changed = concerned.iter().any(|statement| !statement.writes);

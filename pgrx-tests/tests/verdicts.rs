@@ -1,0 +1,173 @@
+//! Verdicts on what was done, from histories put into the tables as capture would have.
+
+mod jobs;
+
+use indexpilot_tests::{PATIENCE, wait_for};
+use jobs::Ground;
+
+/// History is put into the tables as capture would have: half a day of five-minute blocks
+/// before and two hours after, with another plan and `factor` times the latency. The plan
+/// after reads the index if `read`.
+fn history(ground: &Ground, factor: f64, read: bool, job: &str) {
+    ground.session().run(&format!(
+        "UPDATE indexpilot.verification SET before_until = now() - interval '2 hours',
+             after_from = now() - interval '2 hours'
+         WHERE mutation = (SELECT mutation FROM indexpilot.job WHERE id = '{job}');
+         INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, query_id,
+             role_name, role_oid, top_level, kind, query, relations, first_seen, last_seen,
+             errors, plannings, planning_ms)
+         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 'postgres', 10, true,
+             'select', 'q', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
+         FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database();
+         INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
+             square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
+             shared_written, temp_read, temp_written, wal_bytes, histogram)
+         SELECT s.id, now() - make_interval(mins => b * 5),
+             CASE WHEN b <= 23 THEN 2 ELSE 1 END, 100, 100, 100, 100, 1, 1, 100, 100, 0, 0, 0, 0,
+             0, 0, jsonb_build_object(
+                 (160 + CASE WHEN b <= 23 THEN (16 * ln({factor}) / ln(2))::int ELSE 0 END
+                  + b % 3)::text, 100)
+         FROM indexpilot.statement AS s, generate_series(1, 140) AS b
+         WHERE s.identity = 4711 AND b <> 24;
+         INSERT INTO indexpilot.statement_plan
+         SELECT s.id, p, CASE WHEN p = 2 AND {read} THEN ARRAY[v.index_oid] ELSE '{{}}' END
+         FROM indexpilot.statement AS s, indexpilot.verification AS v, generate_series(1, 2) AS p
+         WHERE s.identity = 4711;
+         UPDATE indexpilot.verification SET next_look = now()"
+    ));
+}
+
+#[test]
+fn an_index_that_hurts_is_taken_back_and_one_that_helps_is_kept() {
+    for (factor, state) in [(3.0, "reverted"), (0.25, "kept")] {
+        let ground = Ground::new();
+        let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+        ground.ends(&job, "succeeded");
+        history(&ground, factor, true, &job);
+        let wanted = if state == "kept" {
+            "kept true"
+        } else {
+            "reverted false"
+        };
+        // A look that was under way may have put the next one a minute off.
+        wait_for(wanted, PATIENCE, || {
+            let mut session = ground.session();
+            session.run(
+                "UPDATE indexpilot.verification SET next_look = now() WHERE state = 'measuring'",
+            );
+            let found = session.rows(
+                "SELECT state || ' ' || coalesce((gain BETWEEN 0.6 AND 0.8)::text, ''), reason
+                 FROM indexpilot.verification",
+            );
+            if found[0][0].as_deref() == Some(wanted) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+        let exists = "SELECT to_regclass('crm.ip_contacts_email') IS NOT NULL";
+        ground
+            .cluster
+            .wait(exists, if state == "kept" { "t" } else { "f" });
+        ground.cluster.wait(
+            "SELECT count(*) FROM indexpilot.mutation_log WHERE phase = 'verdict'",
+            "1",
+        );
+        if state == "reverted" {
+            // And not rebuilt.
+            let again = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+            ground.ends_or_waits(&again, "dwell:");
+        }
+        ground.is_clean();
+    }
+}
+
+/// State and reason of the only verification, once it was looked at with everything in place.
+fn looked_at(ground: &Ground) -> Vec<Option<String>> {
+    let mut session = ground.session();
+    let looks = session.number("SELECT looks FROM indexpilot.verification");
+    wait_for("another look", PATIENCE, || {
+        session
+            .run("UPDATE indexpilot.verification SET next_look = now() WHERE state = 'measuring'");
+        let mut rows = session.rows("SELECT looks, state, reason FROM indexpilot.verification");
+        let row = rows.remove(0);
+        let now: f64 = row[0].as_ref().and_then(|n| n.parse().ok()).unwrap_or(0.0);
+        // The first look after this moment may have begun before it.
+        if now > looks + 1.0 || row[1].as_deref() != Some("measuring") {
+            Ok(row[1..].to_vec())
+        } else {
+            Err(format!("{row:?}"))
+        }
+    })
+}
+
+#[test]
+fn a_plan_that_changed_to_something_else_blames_nobody() {
+    let ground = Ground::new();
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    history(&ground, 3.0, false, &job);
+    let found = looked_at(&ground);
+    assert_eq!(found[0].as_deref(), Some("measuring"), "{found:?}");
+    assert!(
+        found[1]
+            .as_deref()
+            .is_some_and(|reason| reason.contains("no plan has changed to use it")),
+        "{found:?}"
+    );
+}
+
+/// Two tenants, the second ten times as slow as the first, share the statement's executions:
+/// `before` and `after` are what the first has of a hundred; `factor` is what the second takes
+/// after against before.
+fn tenants(ground: &Ground, before: u32, after: u32, factor: f64) {
+    ground.session().run(&format!(
+        "DELETE FROM indexpilot.statement_stats;
+         INSERT INTO indexpilot.tenant_stats (system_identifier, database_oid, bucket, tenant,
+             statement, calls, rows, total_ms)
+         SELECT s.system_identifier, s.database_oid, b.bucket, t.tenant, s.id, t.calls, t.calls,
+             t.calls * t.ms * (1 + 0.02 * (b.n % 3))
+         FROM indexpilot.statement AS s
+         CROSS JOIN (SELECT n, n <= 23 AS later, date_bin('5 minutes', now(), 'epoch')
+                 - make_interval(mins => n * 5) AS bucket
+             FROM generate_series(1, 140) AS n WHERE n NOT IN (23, 24, 25)) AS b
+         CROSS JOIN LATERAL (VALUES
+             ('small', CASE WHEN b.later THEN {after} ELSE {before} END, 1.0),
+             ('large', 100 - CASE WHEN b.later THEN {after} ELSE {before} END,
+              10.0 * CASE WHEN b.later THEN {factor} ELSE 1 END)) AS t (tenant, calls, ms)
+         WHERE s.identity = 4711;
+         INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
+             square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
+             shared_written, temp_read, temp_written, wal_bytes, histogram)
+         SELECT t.statement, t.bucket,
+             CASE WHEN t.bucket > now() - interval '118 minutes' THEN 2 ELSE 1 END, sum(t.calls),
+             100, sum(t.total_ms), 100, 1, 1, 100, 100, 0, 0, 0, 0, 0, 0,
+             jsonb_object_agg(CASE WHEN t.tenant = 'small' THEN 320
+                 ELSE 320 + (16 * ln(t.total_ms / t.calls) / ln(2))::int END, t.calls)
+         FROM indexpilot.tenant_stats AS t GROUP BY t.statement, t.bucket"
+    ));
+}
+
+#[test]
+fn one_tenant_that_suffers_is_enough() {
+    let ground = Ground::new();
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    history(&ground, 1.0, true, &job);
+    // 30 of 100 executions take three times as long, and the others as long as before.
+    tenants(&ground, 70, 70, 3.0);
+    let found = looked_at(&ground);
+    assert_eq!(found[0].as_deref(), Some("reverted"), "{found:?}");
+}
+
+#[test]
+fn tenants_that_come_and_go_blame_nobody() {
+    let ground = Ground::new();
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    ground.ends(&job, "succeeded");
+    history(&ground, 1.0, true, &job);
+    // The slow tenant runs four times as often: the mean doubles, and nobody is slower.
+    tenants(&ground, 90, 60, 1.0);
+    let found = looked_at(&ground);
+    assert_eq!(found[0].as_deref(), Some("measuring"), "{found:?}");
+}
