@@ -126,6 +126,11 @@ extension_sql_file!(
     requires = ["tables_verification", "tables_job"]
 );
 extension_sql_file!(
+    "../sql/views/safeguards.sql",
+    name = "views_safeguards",
+    requires = ["views_verifications", "views_upkeep", "tables_mutation_log"]
+);
+extension_sql_file!(
     "../sql/functions/advise.sql",
     name = "functions_advise",
     requires = ["schema_guard"]

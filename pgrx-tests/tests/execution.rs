@@ -374,3 +374,42 @@ fn a_table_that_is_left_out_is_left_alone() {
     );
     ground.is_clean();
 }
+
+/// What amcheck said of the index that a job built.
+fn amcheck_of(ground: &Ground, job: &str) -> String {
+    ground.ends(job, "succeeded");
+    ground.session().text(&format!(
+        "SELECT amcheck FROM indexpilot.verifications
+         WHERE mutation = (SELECT mutation FROM indexpilot.jobs WHERE id = '{job}')"
+    ))
+}
+
+#[test]
+fn every_major_checks_what_it_builds_or_says_that_it_did_not() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    session.run(
+        "CREATE TABLE crm.notes (id int PRIMARY KEY, tags text[]);
+         INSERT INTO crm.notes SELECT g, ARRAY['t' || g % 7, 'u' || g % 11]
+         FROM generate_series(1, 3000) AS g",
+    );
+    let job = ground.create_index("contacts", &[(3, "name")], "ip_contacts_name");
+    assert_eq!(
+        amcheck_of(&ground, &job),
+        "unchecked: extension amcheck is not installed"
+    );
+    session.run("CREATE EXTENSION amcheck SCHEMA public");
+    let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+    assert_eq!(amcheck_of(&ground, &job), "passed");
+    let intent = ground
+        .create_intent("notes", &[(2, "tags")], "ip_notes_tags", false)
+        .replace(r#""method":"btree""#, r#""method":"gin""#);
+    let job = ground.job("notes", &intent);
+    let wanted = if indexpilot_tests::major() >= 18 {
+        "passed"
+    } else {
+        "unchecked: amcheck does not know gin here"
+    };
+    assert_eq!(amcheck_of(&ground, &job), wanted);
+    ground.is_clean();
+}

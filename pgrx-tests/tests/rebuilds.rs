@@ -28,7 +28,8 @@ fn look_again(ground: &Ground) -> Session {
     // A worker that begins asks at once; this one asks once a minute.
     session.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE backend_type = 'indexpilot worker'",
+         WHERE backend_type = 'indexpilot worker'
+           AND NOT EXISTS (SELECT FROM indexpilot.job WHERE state = 'running')",
     );
     session
 }
@@ -73,13 +74,17 @@ fn a_bloated_index_is_rebuilt_and_then_left_alone() {
          WHERE r.definition LIKE '%events_at%'",
         "kept reindex",
     );
-    assert_eq!(
-        session.column(&format!(
-            "SELECT m.phase || ' ' || m.cause FROM indexpilot.mutation_log AS m
+    // An attempt that the restart of the worker above interrupted may come before.
+    let story = session.column(&format!(
+        "SELECT m.phase || ' ' || m.cause FROM indexpilot.mutation_log AS m
              JOIN indexpilot.job AS j ON m.recommendation = j.recommendation
              WHERE j.id = '{job}' ORDER BY m.sequence"
-        )),
-        ["intent schedule", "outcome schedule", "verdict schedule"]
+    ));
+    assert!(
+        story.ends_with(
+            &["intent schedule", "outcome schedule", "verdict schedule"].map(str::to_owned)
+        ),
+        "{story:?}"
     );
     // What was rebuilt is its own best now: nothing more is found.
     seen(&ground, "events_at", "measured");
@@ -128,6 +133,7 @@ fn an_outdated_row_count_is_unknown_and_not_bloat() {
          CREATE INDEX events_at ON crm.events (at)",
     );
     // In a transaction of its own: what one changes counts when it commits.
+    session.run("SELECT pg_stat_force_next_flush()");
     session.run("ANALYZE crm.events");
     seen(&ground, "events_at", "measured");
     session.run("INSERT INTO crm.events SELECT g, g FROM generate_series(4001, 40000) AS g");

@@ -171,3 +171,111 @@ fn tenants_that_come_and_go_blame_nobody() {
     let found = looked_at(&ground);
     assert_eq!(found[0].as_deref(), Some("measuring"), "{found:?}");
 }
+
+/// Forty calls of a statement, saved, and moved back in time: capture's blocks are five
+/// minutes long, and nobody waits an hour for a test. What is measured is real; only the hour
+/// that it is filed under is not.
+fn block(ground: &Ground, statement: &str, minutes: i32) {
+    let mut session = ground.session();
+    for _ in 0..40 {
+        session.run(statement);
+    }
+    wait_for("the traffic to be saved", PATIENCE, || {
+        let calls = session.number(
+            "SELECT coalesce(sum(t.calls), 0) FROM indexpilot.statement_stats AS t
+             JOIN indexpilot.statement AS s ON s.id = t.statement
+             WHERE s.query LIKE '%crm.orders%LIMIT%' AND t.bucket > now() - interval '6 minutes'",
+        );
+        if calls >= 40.0 {
+            Ok(())
+        } else {
+            Err(format!("{calls} calls"))
+        }
+    });
+    session.run(&format!(
+        "UPDATE indexpilot.statement_stats SET bucket = bucket - interval '{minutes} minutes'
+         WHERE bucket > now() - interval '6 minutes'"
+    ));
+}
+
+/// A plan trap: the planner believes that walking the new index backwards finds five rows of
+/// the customer at once, and they are all at its other end.
+#[test]
+fn a_plan_trap_is_taken_back_by_itself_and_not_built_again() {
+    let ground = Ground::with("max_parallel_workers_per_gather = 0");
+    let mut session = ground.session();
+    session.run(
+        "CREATE TABLE crm.orders (id int PRIMARY KEY, customer int, at int, note text);
+         INSERT INTO crm.orders SELECT g, CASE WHEN g <= 2000 THEN 7 ELSE 100 + g % 99 END, g,
+             repeat('x', 40) FROM generate_series(1, 150000) AS g;
+         CREATE INDEX orders_customer ON crm.orders (customer)",
+    );
+    session.run("VACUUM ANALYZE crm.orders");
+    let statement = "SELECT * FROM crm.orders WHERE customer = 7 ORDER BY at DESC LIMIT 5";
+    for number in 0..6 {
+        block(&ground, statement, 600 - 10 * number);
+    }
+    let job = ground.create_index("orders", &[(3, "at")], "ip_orders_at");
+    ground.ends(&job, "succeeded");
+    let plan = session.column(&format!("EXPLAIN {statement}")).join("\n");
+    assert!(plan.contains("ip_orders_at"), "no trap:\n{plan}");
+    session.run(
+        "UPDATE indexpilot.verification SET before_until = before_until - interval '5 hours',
+             after_from = after_from - interval '5 hours'",
+    );
+    for number in 0..6 {
+        block(&ground, statement, 200 - 10 * number);
+    }
+    let found = looked_at(&ground);
+    assert_eq!(found[0].as_deref(), Some("reverted"), "{found:?}");
+    ground
+        .cluster
+        .wait("SELECT to_regclass('crm.ip_orders_at') IS NULL", "t");
+    // What it did stands in the log, and the same index is not built again.
+    assert_eq!(
+        session.column(
+            "SELECT m.kind || ' ' || m.phase || ' ' || m.cause FROM indexpilot.mutation_log AS m
+             WHERE m.index_name = 'ip_orders_at' AND m.phase = 'intent' ORDER BY m.sequence"
+        ),
+        [
+            "CREATE_INDEX intent recommendation",
+            "DROP_INDEX intent revert"
+        ]
+    );
+    let again = ground.create_index("orders", &[(3, "at")], "ip_orders_at");
+    ground.ends_or_waits(&again, "dwell:");
+    // Taking it back is measured too: it was no false alarm.
+    wait_for("the revert to be under measurement", PATIENCE, || {
+        let found =
+            session.column("SELECT state FROM indexpilot.verification WHERE kind = 'revert'");
+        if found == ["measuring"] {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    });
+    session.run(
+        "UPDATE indexpilot.verification SET before_until = now() - interval '100 minutes',
+             after_from = now() - interval '90 minutes' WHERE kind = 'revert'",
+    );
+    for number in 0..6 {
+        block(&ground, statement, 70 - 10 * number);
+    }
+    wait_for("the revert to be confirmed", PATIENCE, || {
+        session
+            .run("UPDATE indexpilot.verification SET next_look = now() WHERE state = 'measuring'");
+        let found = session.rows(
+            "SELECT reverted, reverts_confirmed, reverts_refuted FROM indexpilot.safeguard_summary",
+        );
+        if found == [["1", "1", "0"].map(|text| Some(text.to_owned()))] {
+            Ok(())
+        } else {
+            Err(format!("{found:?}"))
+        }
+    });
+    assert_eq!(
+        session.number("SELECT reverted FROM indexpilot.safeguards WHERE name = 'verification'"),
+        1.0
+    );
+    ground.is_clean();
+}

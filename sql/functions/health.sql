@@ -3,7 +3,7 @@ CREATE FUNCTION indexpilot.status(
     RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL RESTRICTED
     AS 'MODULE_PATHNAME', 'status_wrapper';
-COMMENT ON FUNCTION indexpilot.status() IS 'what each module is asked to do, what it does, and why it is off or the two differ';
+COMMENT ON FUNCTION indexpilot.status() IS 'what each module is asked to do, what it does, and why it is off or the two differ; then the launcher and this database''s worker as they are now, and the circuit breaker';
 
 CREATE FUNCTION indexpilot.disable(reason text, module text DEFAULT NULL) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE

@@ -12,7 +12,7 @@ CREATE TABLE indexpilot.verification (
     next_look timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     state text NOT NULL CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY[
-        'measuring', 'kept', 'reverted', 'expired'])),
+        'measuring', 'kept', 'reverted', 'expired', 'confirmed', 'refuted'])),
     reason text NOT NULL,
     looks integer NOT NULL,
     amcheck text NOT NULL,
@@ -28,14 +28,14 @@ COMMENT ON COLUMN indexpilot.verification.mutation IS 'the intent in mutation_lo
 COMMENT ON COLUMN indexpilot.verification.system_identifier IS 'the cluster the row was written in; rows of another one are history only';
 COMMENT ON COLUMN indexpilot.verification.database_oid IS 'the database the row was written in';
 COMMENT ON COLUMN indexpilot.verification.recommendation IS 'the recommendation it carried out';
-COMMENT ON COLUMN indexpilot.verification.kind IS 'kind of action, for the correction of later predictions';
+COMMENT ON COLUMN indexpilot.verification.kind IS 'kind of action, for the correction of later predictions; revert for what took another back';
 COMMENT ON COLUMN indexpilot.verification.intent IS 'what was done, typed';
 COMMENT ON COLUMN indexpilot.verification.index_oid IS 'the index';
 COMMENT ON COLUMN indexpilot.verification.before_until IS 'what was measured until then counts as before';
 COMMENT ON COLUMN indexpilot.verification.after_from IS 'what was measured from then on counts as after';
 COMMENT ON COLUMN indexpilot.verification.next_look IS 'when it is judged next';
 COMMENT ON COLUMN indexpilot.verification.expires_at IS 'when waiting for evidence ends';
-COMMENT ON COLUMN indexpilot.verification.state IS 'measuring, kept, reverted, or expired (never enough evidence)';
+COMMENT ON COLUMN indexpilot.verification.state IS 'measuring, kept, reverted, or expired (never enough evidence); of a revert: confirmed (it brought the latency back) or refuted';
 COMMENT ON COLUMN indexpilot.verification.reason IS 'the verdict in words, or what is missing';
 COMMENT ON COLUMN indexpilot.verification.looks IS 'how often it was judged';
 COMMENT ON COLUMN indexpilot.verification.amcheck IS 'passed, failed or unchecked, with why';

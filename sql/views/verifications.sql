@@ -11,10 +11,3 @@ WHERE pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
    OR pg_catalog.pg_has_role(c.relowner, 'USAGE');
 COMMENT ON VIEW indexpilot.verifications IS 'predicted and measured effect of actions on tables that you own (all of them for pg_read_all_stats)';
 GRANT SELECT ON indexpilot.verifications TO PUBLIC;
-
-CREATE VIEW indexpilot.safeguards AS
-SELECT s.name, s.refused, s.delayed, s.last_at, s.last_reason
-FROM indexpilot.safeguard AS s;
-COMMENT ON VIEW indexpilot.safeguards IS 'how often each safeguard refused or delayed an action, and what it last said';
-REVOKE ALL ON indexpilot.safeguards FROM PUBLIC;
-GRANT SELECT ON indexpilot.safeguards TO pg_read_all_stats;

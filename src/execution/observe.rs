@@ -2,7 +2,7 @@
 //! of the worker's.
 
 use crate::config;
-use crate::pg::{clock, load};
+use crate::pg::{clock, load, spi};
 use crate::store::job::{self, Job};
 use crate::store::pin;
 use crate::worker;
@@ -29,7 +29,10 @@ pub(super) fn situation(job: &Job) -> SpiResult<Situation> {
         config: config::current(),
         load: server_load()?,
         locks: locks(relation)?,
-        space: space(relation, tablespace)?,
+        space: Space {
+            write_overhead: write_overhead(job)?,
+            ..space(relation, tablespace)?
+        },
         past: job::past_actions()?,
         tombstones: tombstones()?,
         protections: match job.intent.kind {
@@ -147,9 +150,46 @@ fn space(relation: u32, tablespace: Option<String>) -> SpiResult<Space> {
         indexes: indexes
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(0),
-        // The solver keeps `max_write_overhead` over whole configurations, which one
-        // intent alone cannot tell.
         write_overhead: 0.0,
+    })
+}
+
+/// Upkeep of an index below which it does not matter how little its table is written to,
+/// milliseconds a day; the solver's own bound (`Rules::negligible_write_ms`).
+const NEGLIGIBLE_WRITE_MS: f64 = 1_000.0;
+
+/// What the index of a recommendation adds to its table's writes: the upkeep that was
+/// estimated for it, against what the writes were measured to take over the last day. The
+/// solver has looked at the same when it chose; the traffic may have changed since. 0 where
+/// nothing is recommended or measured.
+fn write_overhead(job: &Job) -> SpiResult<f64> {
+    let (IntentKind::CreateIndex { .. }, Some(recommendation)) =
+        (&job.intent.kind, job.intent.recommendation.as_deref())
+    else {
+        return Ok(0.0);
+    };
+    let (upkeep, writes) = spi::as_extension_owner(|| {
+        Spi::get_two_with_args::<f64, f64>(
+            "SELECT (SELECT r.write_ms_per_day FROM indexpilot.recommendation AS r
+                     WHERE r.id = $1::uuid),
+                 (SELECT sum(t.total_ms) / greatest(EXTRACT(epoch FROM now() - min(t.bucket))
+                          / 86400, 1.0 / 24)::float8
+                  FROM indexpilot.statement AS s
+                  JOIN indexpilot.statement_stats AS t ON t.statement = s.id
+                  WHERE s.system_identifier = $2 AND s.database_oid = $3
+                    AND s.kind IN ('insert', 'update', 'delete', 'merge')
+                    AND $4 = ANY (s.relations) AND t.bucket > now() - interval '1 day')",
+            &[
+                recommendation.into(),
+                spi::system_identifier().into(),
+                spi::database().into(),
+                job.intent.relation.qualified().into(),
+            ],
+        )
+    })?;
+    Ok(match (upkeep, writes) {
+        (Some(upkeep), Some(writes)) if upkeep > NEGLIGIBLE_WRITE_MS => upkeep / writes.max(1.0),
+        _ => 0.0,
     })
 }
 

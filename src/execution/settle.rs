@@ -152,7 +152,10 @@ pub(super) fn succeeded(
         IntentKind::CreateIndex { .. } | IntentKind::DropIndex { .. }
     );
     if measured
-        && matches!(job.purpose, Purpose::Advice | Purpose::Operator)
+        && matches!(
+            job.purpose,
+            Purpose::Advice | Purpose::Operator | Purpose::Revert
+        )
         && let Some(mutation) = job.mutation
     {
         let amcheck = done
@@ -161,7 +164,10 @@ pub(super) fn succeeded(
             .and_then(serde_json::Value::as_str)
             .unwrap_or("unchecked: nothing was built");
         let started = clock::now() - (milliseconds * 1_000.0) as i64;
-        let kind = verify::kind(&job.intent.kind);
+        let kind = match job.purpose {
+            Purpose::Revert => verify::REVERT.to_owned(),
+            _ => verify::kind(&job.intent.kind),
+        };
         verification::begin(mutation, &job.intent, &kind, done.index, amcheck, started)?;
     }
     if let (IntentKind::Reindex { .. }, Some(mutation)) = (&job.intent.kind, job.mutation) {

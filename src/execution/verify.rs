@@ -20,6 +20,9 @@ const LOOK_EVERY: f64 = 60.0;
 /// Share of the statements' time from which on one is important.
 const IMPORTANT: f64 = 0.01;
 
+/// The kind of an action that takes another back.
+pub(super) const REVERT: &str = "revert";
+
 /// Kind of an action for the correction of predictions.
 pub(super) fn kind(intent: &IntentKind) -> String {
     match intent {
@@ -131,7 +134,7 @@ fn plain(measured: &[Measured]) -> Vec<StatementEvidence> {
 }
 
 fn look_at(open: &Open) -> SpiResult<()> {
-    if open.amcheck.starts_with("failed") {
+    if open.amcheck.starts_with("failed") && open.kind != REVERT {
         let verdict = Verdict::Reverted {
             reason: format!("amcheck {}", open.amcheck),
         };
@@ -173,12 +176,66 @@ fn look_at(open: &Open) -> SpiResult<()> {
             used: judgement.used,
         }
     });
+    if open.kind == REVERT {
+        let judged = !judgement.effects.is_empty();
+        return look_at_revert(open, figures.filter(|_| judged));
+    }
     match &judgement.verdict {
         Verdict::Inconclusive { reason } if !open.expired => {
             verification::looked(open.mutation, "measuring", reason, figures, LOOK_EVERY)
         }
         verdict => conclude(open, verdict, figures),
     }
+}
+
+/// Whether a revert brought the latency back. If it did not, what was taken for the action's
+/// doing was noise: a false positive, which is counted and never acted on.
+fn look_at_revert(open: &Open, figures: Option<Figures>) -> SpiResult<()> {
+    let (state, reason, verdict) = match figures {
+        Some(Figures { gain, bounds, .. }) if bounds.0 > 0.0 => (
+            "confirmed",
+            format!("taking it back saved {:.1} %", gain * 100.0),
+            Verdict::Kept {
+                gain,
+                lower: bounds.0,
+            },
+        ),
+        _ if !open.expired => {
+            let reason = "it is not seen yet whether taking it back helped";
+            return verification::looked(open.mutation, "measuring", reason, figures, LOOK_EVERY);
+        }
+        Some(_) => {
+            let reason = "taking it back changed nothing: what was measured was noise";
+            (
+                "refuted",
+                reason.to_owned(),
+                Verdict::Inconclusive {
+                    reason: reason.into(),
+                },
+            )
+        }
+        None => {
+            let reason = "too few executions since it was taken back";
+            (
+                "expired",
+                reason.to_owned(),
+                Verdict::Inconclusive {
+                    reason: reason.into(),
+                },
+            )
+        }
+    };
+    let mut entry = MutationRecord::new(
+        MutationKind::from(&open.intent.kind),
+        MutationPhase::Verdict,
+        Cause::Schedule,
+        reason.clone(),
+    )
+    .on(open.intent.relation.clone())
+    .after(open.mutation.to_string());
+    entry.evidence = serde_json::to_value(verdict).unwrap_or_default();
+    mutation_log::append(&entry)?;
+    verification::looked(open.mutation, state, &reason, figures, 0.0)
 }
 
 /// Writes a verdict and, where it is to revert, queues the inverse.

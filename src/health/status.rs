@@ -2,8 +2,11 @@
 
 use super::start;
 use crate::config;
-use crate::pg::{process, switch};
+use crate::pg::worker_entry::{self, board};
+use crate::pg::{clock, process, switch};
+use crate::store::job;
 use crate::store::setting::{self, Disabled};
+use indexpilot_guard::{BreakerState, breaker_state};
 use indexpilot_model::config::Stage;
 use indexpilot_model::module::MODULES;
 use indexpilot_model::{Module, ModuleSet};
@@ -66,9 +69,70 @@ pub fn status() -> SpiResult<Vec<StatusRow>> {
         let off = off.or_else(|| {
             (stage == Some(Stage::Off)).then(|| format!("indexpilot.{} is off", module.name()))
         });
-        rows.push(row(module.name(), on, off, obstacle.clone()));
+        // What acts needs the processes that act.
+        let obstacle = match module {
+            Module::Worker => obstacle.clone().or_else(no_launcher),
+            _ => obstacle.clone(),
+        };
+        rows.push(row(module.name(), on, off, obstacle));
+    }
+    // Objects of another version may lack what is read here.
+    if obstacle.is_none() {
+        rows.extend(processes()?);
     }
     Ok(rows)
+}
+
+fn no_launcher() -> Option<String> {
+    let running = board::board().is_some_and(|board| board.launcher() != 0);
+    (!running).then(|| "the launcher is not running".to_owned())
+}
+
+/// The processes as they are now, and the circuit breaker. A worker comes when there is work
+/// and leaves when there is none.
+fn processes() -> SpiResult<Vec<StatusRow>> {
+    let launcher = board::board().map_or(0, board::Board::launcher);
+    let worker = worker_entry::own_slot().map_or(0, board::Slot::worker);
+    let building = worker_entry::own_slot().is_some_and(board::Slot::building);
+    let process = |pid: i32| (pid != 0).then(|| format!("process {pid}"));
+    let breaker = breaker_state(&job::past_actions()?, clock::now());
+    Ok(vec![
+        StatusRow {
+            part: "launcher process",
+            desired: "running",
+            actual: if launcher == 0 { "stopped" } else { "running" },
+            reason: process(launcher),
+        },
+        StatusRow {
+            part: "worker process",
+            desired: "as needed",
+            actual: match (worker, building) {
+                (0, _) => "stopped",
+                (_, true) => "building",
+                _ => "running",
+            },
+            reason: process(worker).or_else(|| Some("it starts when there is work".to_owned())),
+        },
+        StatusRow {
+            part: "circuit breaker",
+            desired: "closed",
+            actual: match breaker {
+                BreakerState::Closed => "closed",
+                BreakerState::Open(_) => "open",
+                BreakerState::HalfOpen => "half-open",
+            },
+            reason: match breaker {
+                BreakerState::Closed => None,
+                BreakerState::Open(until) => Some(format!(
+                    "three or more failures or reverts in a row; nothing is tried for {} minutes",
+                    (until - clock::now()) / 60_000_000 + 1
+                )),
+                BreakerState::HalfOpen => {
+                    Some("one action is let through, and its ending decides".to_owned())
+                }
+            },
+        },
+    ])
 }
 
 fn row(

@@ -17,6 +17,8 @@ pub struct Open {
     pub mutation: Uuid,
     /// What was done.
     pub intent: Intent,
+    /// Its kind.
+    pub kind: String,
     /// The index.
     pub index: u32,
     /// What amcheck said.
@@ -99,7 +101,7 @@ pub fn due() -> SpiResult<Vec<Open>> {
             let rows = client.select(
                 "SELECT v.mutation, v.intent::text, v.index_oid, v.amcheck,
                      v.expires_at <= clock_timestamp(),
-                     (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8
+                     (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8, v.kind
                  FROM indexpilot.verification AS v
                  WHERE v.system_identifier = $1 AND v.database_oid = $2
                    AND v.state = 'measuring' AND v.next_look <= clock_timestamp()",
@@ -115,6 +117,7 @@ pub fn due() -> SpiResult<Vec<Open>> {
                     open.push(Open {
                         mutation,
                         intent,
+                        kind: row.get(7)?.unwrap_or_default(),
                         index: row.get::<pg_sys::Oid>(3)?.map_or(0, |oid| oid.to_u32()),
                         amcheck: row.get(4)?.unwrap_or_default(),
                         expired: row.get::<bool>(5)?.unwrap_or(false),

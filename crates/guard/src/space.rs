@@ -1,7 +1,7 @@
 //! Space: free disk, the storage budget, the number of indexes on a table, and what they
 //! cost its writes.
 
-use crate::situation::{HOUR, Purpose, Refusal, Safeguard, Situation};
+use crate::situation::{DAY, HOUR, Purpose, Refusal, Safeguard, Situation};
 use indexpilot_model::{Intent, IntentKind};
 
 /// Bytes that must be free for each byte of the new index: itself, its sort files, and WAL.
@@ -67,8 +67,9 @@ pub(crate) fn check(
             ),
         ));
     }
+    // Not for good: it is the traffic of the last day that speaks against it.
     if space.write_overhead > config.max_write_overhead {
-        return Err(Refusal::never(
+        return Err(Refusal::until(
             Safeguard::Space,
             format!(
                 "writes of {} would get {:.0} % dearer, more than \"indexpilot.max_write_overhead\" ({:.0} %)",
@@ -76,6 +77,7 @@ pub(crate) fn check(
                 space.write_overhead * 100.0,
                 config.max_write_overhead * 100.0
             ),
+            situation.now + DAY,
         ));
     }
     Ok(())
