@@ -152,7 +152,12 @@ fn a_client_that_waits_for_us_wins() {
     holder.run("LOCK TABLE crm.contacts IN SHARE UPDATE EXCLUSIVE MODE");
     holder.run("COMMIT");
     ground.says(&job, "gave way");
-    ground.invalid_indexes_go();
+    assert!(
+        !ground.cluster.log().contains("client backend ERROR"),
+        "the client saw an error"
+    );
+    ground.ends_soon(&job, "succeeded");
+    ground.is_clean();
 }
 
 #[test]
@@ -163,7 +168,8 @@ fn an_old_transaction_is_not_waited_for() {
     let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
     ground.says(&job, "cancelled");
     holder.run("COMMIT");
-    ground.invalid_indexes_go();
+    ground.ends_soon(&job, "succeeded");
+    ground.is_clean();
 }
 
 #[test]
@@ -179,7 +185,7 @@ fn dropping_the_extension_during_a_build_is_survived() {
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'indexpilot worker'",
         "0",
     );
-    ground.invalid_indexes_go();
+    ground.nothing_is_left();
     ground.session().run("CREATE EXTENSION indexpilot");
 }
 
@@ -208,10 +214,15 @@ fn dropping_the_database_during_a_build_is_survived() {
     ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
     ground.waits_in_build();
     drop(holder);
+    let directory = ground.cluster.session().text(
+        "SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database
+         WHERE datname = 'doomed'",
+    );
     ground
         .cluster
         .session()
         .run("DROP DATABASE doomed WITH (FORCE)");
+    assert!(!std::path::Path::new(&directory).exists(), "orphan files");
     ground.cluster.wait(
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'indexpilot launcher'",
         "1",
@@ -285,6 +296,16 @@ fn a_rollback_of_a_drop_brings_back_everything() {
     let mutation = session.text(&format!(
         "SELECT mutation FROM indexpilot.jobs WHERE id = '{job}'"
     ));
+    let preview = session.text(&format!("SELECT indexpilot.rollback_preview('{mutation}')"));
+    for part in [
+        "CREATE INDEX",
+        "fillfactor",
+        "elsewhere",
+        "accounting",
+        "STATISTICS 777",
+    ] {
+        assert!(preview.contains(part), "{part} is not in\n{preview}");
+    }
     let back = session.text(&format!("SELECT indexpilot.rollback('{mutation}')"));
     ground.ends(&back, "succeeded");
     assert_eq!(session.text(described), before);

@@ -1,12 +1,13 @@
 //! `rollback` and `rollback_preview`: the exact inverse of a mutation, from its typed form.
 
-use super::catalog;
+use super::{catalog, record};
 use crate::pg::compat::ownership;
 use crate::pg::ddl::Step;
 use crate::pg::spi;
 use crate::store::job::{self, NewJob};
 use crate::worker::{self, Request};
 use indexpilot_guard::Purpose;
+use indexpilot_model::identifier::QualifiedName;
 use indexpilot_model::mutation::Inverse;
 use indexpilot_model::query::RelationName;
 use indexpilot_model::{Intent, IntentKind};
@@ -105,14 +106,30 @@ pub fn rollback(mutation: Uuid) -> SpiResult<Uuid> {
     Ok(job)
 }
 
-/// The statement that [`rollback`] would have run.
+/// The statements that [`rollback`] would have run, one a line.
 ///
 /// # Errors
 /// What SPI reports.
 pub fn preview(mutation: Uuid) -> SpiResult<String> {
-    let (kind, _) = inverse(mutation)?;
+    let (kind, relation) = inverse(mutation)?;
     Ok(match &kind {
-        IntentKind::CreateIndex { definition, name } => Step::Create { definition, name }.sql(),
+        IntentKind::CreateIndex { definition, name } => {
+            let mut lines = vec![Step::Create { definition, name }.sql()];
+            let name = &QualifiedName::new(relation.schema, name.clone());
+            let kept = record::attachments_of(mutation)?.unwrap_or_default();
+            if let Some(text) = &kept.comment {
+                lines.push(Step::Comment { name, text }.sql());
+            }
+            for (column, target) in kept.statistics {
+                let step = Step::Statistics {
+                    name,
+                    column,
+                    target,
+                };
+                lines.push(step.sql());
+            }
+            lines.join(";\n")
+        }
         IntentKind::DropIndex { name, .. } => Step::Drop { name }.sql(),
         IntentKind::Reindex { name, .. } => Step::Reindex { name }.sql(),
         IntentKind::Analyze => String::new(),
