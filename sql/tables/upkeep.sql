@@ -44,6 +44,7 @@ COMMENT ON COLUMN indexpilot.schedule.database_oid IS 'the database';
 COMMENT ON COLUMN indexpilot.schedule.duty IS 'reindex: looking for bloated indexes';
 COMMENT ON COLUMN indexpilot.schedule.done_at IS 'when it was last done';
 REVOKE ALL ON TABLE indexpilot.schedule FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('indexpilot.schedule', '');
 
 -- What the worker itself takes.
 CREATE TABLE indexpilot.worker_time (
@@ -64,3 +65,4 @@ COMMENT ON COLUMN indexpilot.worker_time.duty IS 'saving statistics, analysing, 
 COMMENT ON COLUMN indexpilot.worker_time.elapsed_ms IS 'elapsed time, waits included';
 COMMENT ON COLUMN indexpilot.worker_time.cpu_ms IS 'CPU time of the worker; that of parallel helpers of a build is not in it';
 REVOKE ALL ON TABLE indexpilot.worker_time FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('indexpilot.worker_time', '');
