@@ -6,7 +6,7 @@
 //! the same but for that.
 
 use super::settle::{Next, after_failure, succeeded};
-use super::{Done, build, catalog, in_transaction, index_name, record, stop_point};
+use super::{Done, build, catalog, check, in_transaction, index_name, record, stop_point};
 use crate::config;
 use crate::pg::ddl::{self, Step};
 use crate::pg::transaction::ServerError;
@@ -171,8 +171,19 @@ pub(super) fn drop_finished(job: &Job) -> Result<Option<Done>, ServerError> {
     }
 }
 
-/// Whether the job had reached its end in the catalog and only the books were missing.
-fn finished_after_all(job: &Job) -> Result<Option<Done>, ServerError> {
+/// Whether the job had reached its end in the catalog and only the books were missing. A
+/// build's name was free when it began, so a valid index of that name is the one it made.
+pub(super) fn finished_after_all(job: &Job) -> Result<Option<Done>, ServerError> {
+    let mut done = in_catalog(job)?;
+    if let (IntentKind::CreateIndex { .. }, Some(done)) = (&job.intent.kind, &mut done)
+        && let Some(evidence) = done.evidence.as_object_mut()
+    {
+        evidence.insert("amcheck".into(), check::index(done.index).into());
+    }
+    Ok(done)
+}
+
+fn in_catalog(job: &Job) -> Result<Option<Done>, ServerError> {
     let Some(name) = index_name(&job.intent) else {
         return Ok(None);
     };

@@ -109,8 +109,10 @@ pub(super) fn settle(
             // First what hurts (an invalid index costs every write), then the books.
             let clean = recovery::clean(job);
             stop_point("cleaned");
+            // What failed may have been our books alone: the statement itself went through,
+            // and another attempt would find its index in the way.
             if matches!(clean, Ok(true))
-                && let Some(done) = recovery::drop_finished(job)?
+                && let Some(done) = recovery::finished_after_all(job)?
             {
                 let milliseconds = (clock::now() - started) as f64 / 1_000.0;
                 return in_transaction(|| succeeded(job, &done, milliseconds, true));
