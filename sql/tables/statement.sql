@@ -39,7 +39,8 @@ COMMENT ON COLUMN indexpilot.statement.last_seen IS 'when counters last moved, t
 COMMENT ON COLUMN indexpilot.statement.errors IS 'executions that ended with an error';
 COMMENT ON COLUMN indexpilot.statement.plannings IS 'times it was planned';
 COMMENT ON COLUMN indexpilot.statement.planning_ms IS 'time spent planning, milliseconds';
-REVOKE ALL ON indexpilot.statement FROM PUBLIC;
+REVOKE ALL ON TABLE indexpilot.statement FROM PUBLIC;
+GRANT SELECT ON TABLE indexpilot.statement TO pg_read_all_stats;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.statement', '');
 
 -- What planning a statement again needs. Not dumped: trees hold OIDs, samples hold values.
@@ -110,7 +111,8 @@ COMMENT ON COLUMN indexpilot.statement_stats.temp_read IS 'temporary blocks read
 COMMENT ON COLUMN indexpilot.statement_stats.temp_written IS 'temporary blocks written';
 COMMENT ON COLUMN indexpilot.statement_stats.wal_bytes IS 'bytes of WAL written';
 COMMENT ON COLUMN indexpilot.statement_stats.histogram IS 'latency histogram: bucket number to count (log-linear, sixteen steps in a power of two from 1.024 µs)';
-REVOKE ALL ON indexpilot.statement_stats FROM PUBLIC;
+REVOKE ALL ON TABLE indexpilot.statement_stats FROM PUBLIC;
+GRANT SELECT ON TABLE indexpilot.statement_stats TO pg_read_all_stats;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.statement_stats', '');
 
 -- Which indexes a plan reads. Not dumped: OIDs mean nothing elsewhere.
@@ -156,7 +158,8 @@ COMMENT ON COLUMN indexpilot.query_stats.kind IS 'kind of the statements';
 COMMENT ON COLUMN indexpilot.query_stats.calls IS 'executions of statements that use the field so';
 COMMENT ON COLUMN indexpilot.query_stats.rows IS 'rows that these statements returned or changed';
 COMMENT ON COLUMN indexpilot.query_stats.total_ms IS 'time of these statements, milliseconds; a statement with several fields counts for each';
-REVOKE ALL ON indexpilot.query_stats FROM PUBLIC;
+REVOKE ALL ON TABLE indexpilot.query_stats FROM PUBLIC;
+GRANT SELECT ON TABLE indexpilot.query_stats TO pg_read_all_stats;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.query_stats', '');
 
 -- Work by tenant and statement.
@@ -181,5 +184,6 @@ COMMENT ON COLUMN indexpilot.tenant_stats.statement IS 'the statement';
 COMMENT ON COLUMN indexpilot.tenant_stats.calls IS 'executions for the tenant';
 COMMENT ON COLUMN indexpilot.tenant_stats.rows IS 'rows returned or changed';
 COMMENT ON COLUMN indexpilot.tenant_stats.total_ms IS 'time in the executor, milliseconds';
-REVOKE ALL ON indexpilot.tenant_stats FROM PUBLIC;
+REVOKE ALL ON TABLE indexpilot.tenant_stats FROM PUBLIC;
+GRANT SELECT ON TABLE indexpilot.tenant_stats TO pg_read_all_stats;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.tenant_stats', '');
