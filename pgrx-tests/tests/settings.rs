@@ -19,7 +19,9 @@ fn table(cluster: &Cluster) -> String {
                  CASE context WHEN 'postmaster' THEN 'restart' WHEN 'sighup' THEN 'reload'
                               WHEN 'superuser' THEN 'superuser' ELSE 'anyone' END,
                  short_desc || coalesce(' ' || extra_desc, '')
-          FROM pg_settings WHERE name LIKE 'indexpilot.%' ORDER BY name COLLATE \"C\"",
+          FROM pg_settings WHERE name LIKE 'indexpilot.%'
+            -- only in libraries that are built for tests, as this one is
+            AND name <> 'indexpilot.stop_at' ORDER BY name COLLATE \"C\"",
     ) {
         let cells: Vec<String> = row
             .into_iter()
