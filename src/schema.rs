@@ -156,6 +156,11 @@ extension_sql_file!(
     requires = ["schema_guard"]
 );
 extension_sql_file!(
+    "../sql/views/what_if.sql",
+    name = "views_what_if",
+    requires = ["functions_what_if", "tables_recommendation"]
+);
+extension_sql_file!(
     "../sql/functions/recommendations.sql",
     name = "functions_recommendations",
     requires = ["tables_recommendation"]

@@ -35,7 +35,8 @@ CREATE FUNCTION indexpilot.what_if_subsets(
     query pg_catalog.text,
     indexes pg_catalog.text[],
     max_size pg_catalog.int4 DEFAULT 2,
-    params pg_catalog.text[] DEFAULT NULL
+    params pg_catalog.text[] DEFAULT NULL,
+    reuse pg_catalog.bool DEFAULT true
 ) RETURNS TABLE (
     subset pg_catalog.int4[],
     cost pg_catalog.float8,
@@ -43,8 +44,8 @@ CREATE FUNCTION indexpilot.what_if_subsets(
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100
     AS 'MODULE_PATHNAME', 'what_if_subsets_wrapper';
-COMMENT ON FUNCTION indexpilot.what_if_subsets(pg_catalog.text, pg_catalog.text[], pg_catalog.int4, pg_catalog.text[]) IS
-    'plans a query under every subset of up to max_size of the given CREATE INDEX statements: which indexes help together, and which make others useless; subset and used hold positions in the array';
+COMMENT ON FUNCTION indexpilot.what_if_subsets(pg_catalog.text, pg_catalog.text[], pg_catalog.int4, pg_catalog.text[], pg_catalog.bool) IS
+    'plans a query under every subset of up to max_size of the given CREATE INDEX statements: which indexes help together, and which make others useless; subset and used hold positions in the array; reuse = false plans every subset, even where the indexes that differ cannot change the plan';
 
 CREATE FUNCTION indexpilot.what_if_counters(
     OUT requests pg_catalog.int8,
@@ -65,31 +66,6 @@ CREATE FUNCTION indexpilot.what_if_counters(
     AS 'MODULE_PATHNAME', 'what_if_counters_wrapper';
 COMMENT ON FUNCTION indexpilot.what_if_counters() IS
     'counters of the what-if planner since the server started; the view indexpilot.what_if_activity reads them';
-
-CREATE VIEW indexpilot.what_if_activity AS
-    SELECT c.requests,
-        c.cache_hits,
-        c.planner_calls,
-        c.retries,
-        c.not_plannable,
-        c.lock_timeout,
-        c.cancelled,
-        c.invalid_index,
-        c.insufficient_privilege,
-        c.other,
-        CASE WHEN c.requests OPERATOR(pg_catalog.>) 0 THEN
-            1.0::pg_catalog.float8 OPERATOR(pg_catalog.-) (c.not_plannable OPERATOR(pg_catalog.+) c.lock_timeout
-                OPERATOR(pg_catalog.+) c.cancelled OPERATOR(pg_catalog.+) c.invalid_index
-                OPERATOR(pg_catalog.+) c.insufficient_privilege OPERATOR(pg_catalog.+) c.other)::pg_catalog.float8
-                OPERATOR(pg_catalog./) c.requests::pg_catalog.float8
-        END AS success_rate,
-        c.mean_cpu_us,
-        c.mean_planner_cpu_us,
-        c.whole_cluster
-    FROM indexpilot.what_if_counters() AS c;
-COMMENT ON VIEW indexpilot.what_if_activity IS
-    'how often the planner was asked what-if, how often the cache answered, what failed and why, and the mean CPU time of an evaluation in microseconds (measured on one evaluation in sixteen)';
-GRANT SELECT ON indexpilot.what_if_activity TO PUBLIC;
 
 CREATE FUNCTION indexpilot.what_if_statement(
     statement pg_catalog.uuid,

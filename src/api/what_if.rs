@@ -139,7 +139,7 @@ fn compare(
     hidden: &[Oid],
 ) -> Result<Comparison, Failure> {
     let mut planner = Planner::new();
-    planner.add_statement(THE_STATEMENT, source)?;
+    planner.add_statement_unplanned(THE_STATEMENT, source)?;
     let mut with = Vec::with_capacity(definitions.len());
     let mut bytes = Vec::with_capacity(definitions.len());
     for definition in definitions {
@@ -229,6 +229,7 @@ fn what_if_subsets(
     indexes: Vec<Option<String>>,
     max_size: i32,
     params: Option<Vec<Option<String>>>,
+    reuse: bool,
 ) -> TableIterator<
     'static,
     (
@@ -238,7 +239,7 @@ fn what_if_subsets(
     ),
 > {
     let definitions: Vec<String> = indexes.into_iter().flatten().collect();
-    match price_subsets(query, &definitions, max_size.max(0) as usize, params) {
+    match price_subsets(query, &definitions, max_size.max(0) as usize, params, reuse) {
         Ok(rows) => TableIterator::new(rows),
         Err(failure) => failure.raise(),
     }
@@ -246,6 +247,8 @@ fn what_if_subsets(
 
 /// More subsets than anybody reads.
 const MOST_SUBSETS: usize = 100_000;
+/// Prices are held for so many at a time.
+const SUBSETS_AT_A_TIME: usize = 1_000;
 
 type SubsetRow = (Vec<i32>, f64, Vec<i32>);
 
@@ -254,41 +257,49 @@ fn price_subsets(
     definitions: &[String],
     max_size: usize,
     params: Option<Vec<Option<String>>>,
+    reuse: bool,
 ) -> Result<Vec<SubsetRow>, Failure> {
     let mut planner = Planner::new();
-    planner.add_statement(THE_STATEMENT, source(query, params))?;
+    planner.add_statement_unplanned(THE_STATEMENT, source(query, params))?;
     let mut ids = Vec::with_capacity(definitions.len());
     for definition in definitions {
         ids.push(planner.register_text(definition)?.0);
     }
     let mut rows = Vec::new();
     let mut subset: Vec<usize> = Vec::new();
-    loop {
-        if rows.len() >= MOST_SUBSETS {
+    let mut subsets: Vec<Vec<usize>> = Vec::new();
+    let mut more = true;
+    while more {
+        subsets.push(subset.clone());
+        more = next_subset(&mut subset, ids.len(), max_size);
+        if more && subsets.len() < SUBSETS_AT_A_TIME {
+            continue;
+        }
+        if rows.len() + subsets.len() > MOST_SUBSETS {
             return Err(Failure::new(
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 format!("there are more than {MOST_SUBSETS} subsets to price"),
             )
             .hint("Give fewer indexes or a smaller max_size."));
         }
-        let with: Vec<CandidateId> = subset.iter().map(|position| ids[*position]).collect();
-        let price = planner.evaluate(THE_STATEMENT, &with, &[], false)?.price;
-        let number = |position: usize| position as i32 + 1;
-        let used = ids
+        let sets: Vec<Vec<CandidateId>> = subsets
             .iter()
-            .enumerate()
-            .filter(|(_, id)| price.used.contains(id))
-            .map(|(position, _)| number(position))
+            .map(|subset| subset.iter().map(|position| ids[*position]).collect())
             .collect();
-        rows.push((
-            subset.iter().map(|position| number(*position)).collect(),
-            price.cost,
-            used,
-        ));
-        if !next_subset(&mut subset, ids.len(), max_size) {
-            return Ok(rows);
+        let sets: Vec<&[CandidateId]> = sets.iter().map(Vec::as_slice).collect();
+        let prices = planner.price_sets(THE_STATEMENT, &sets, &[], reuse)?;
+        let number = |position: usize| position as i32 + 1;
+        for (subset, price) in subsets.drain(..).zip(prices) {
+            let used = ids
+                .iter()
+                .enumerate()
+                .filter(|(_, id)| price.used.contains(id))
+                .map(|(position, _)| number(position))
+                .collect();
+            rows.push((subset.into_iter().map(number).collect(), price.cost, used));
         }
     }
+    Ok(rows)
 }
 
 /// The next subset of `0..count` with at most `largest` members: by size, then by content.

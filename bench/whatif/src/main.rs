@@ -2,9 +2,11 @@
 //! indexes really built, and evaluations per CPU second, beside HypoPG.
 //!
 //! Environment: SEED (default 20), SCALE (TPC-H scale factor, default 0.1), CASES (generated
-//! plain indexes, default 80), VERBOSE (show the worst pairs), PART (accuracy or speed).
+//! plain indexes, default 80), VERBOSE (show the worst pairs), PART (accuracy, speed or
+//! cancel).
 
 mod accuracy;
+mod cancel;
 mod data;
 mod pairs;
 mod speed;
@@ -31,11 +33,15 @@ fn main() {
     session.run("CREATE EXTENSION indexpilot; CREATE EXTENSION hypopg");
     data::load(&mut session, scale);
     println!("seed {seed}, TPC-H scale factor {scale}");
-    if part != "speed" {
+    let wanted = |name: &str| part.is_empty() || part == name;
+    if wanted("accuracy") {
         report_accuracy(&mut session, seed);
     }
-    if part != "accuracy" {
+    if wanted("speed") {
         speed::report(&mut session);
+    }
+    if wanted("cancel") {
+        cancel::report(&cluster, &mut session);
     }
 }
 

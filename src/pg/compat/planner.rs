@@ -153,6 +153,45 @@ pub unsafe fn may_select(relation: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     }
 }
 
+/// Whether an SP-GiST operator class can give back what it indexed: what its configuration
+/// function says (access/spgist.h).
+///
+/// # Safety
+/// `config` is the class's configuration function; `key_type` the type that it indexes.
+pub unsafe fn spgist_can_return(
+    config: pg_sys::Oid,
+    collation: pg_sys::Oid,
+    key_type: pg_sys::Oid,
+) -> bool {
+    /// spgConfigIn.
+    #[repr(C)]
+    struct In {
+        key_type: pg_sys::Oid,
+    }
+    /// spgConfigOut.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Out {
+        prefix_type: pg_sys::Oid,
+        label_type: pg_sys::Oid,
+        leaf_type: pg_sys::Oid,
+        can_return_data: bool,
+        long_values_ok: bool,
+    }
+    let input = In { key_type };
+    let mut output = Out::default();
+    // SAFETY: the caller's promise; both structures are as the header has them in 15 to 18.
+    unsafe {
+        pg_sys::OidFunctionCall2Coll(
+            config,
+            collation,
+            pg_sys::Datum::from(std::ptr::from_ref(&input)),
+            pg_sys::Datum::from(std::ptr::from_mut(&mut output)),
+        );
+    }
+    output.can_return_data
+}
+
 /// parser/parse_utilcmd.h: parse analysis of an index statement's expressions.
 ///
 /// # Safety

@@ -55,6 +55,9 @@ pub struct NestedScan {
     pub rows: f64,
     /// No heap access.
     pub index_only: bool,
+    /// Physical correlation of the leading key, −1…1; not in the plan, filled in by whoever
+    /// knows the index.
+    pub correlation: Option<f64>,
 }
 
 /// A plan, read.
@@ -174,6 +177,7 @@ impl Walk {
                         loops,
                         rows,
                         index_only: path == AccessPath::IndexOnly,
+                        correlation: None,
                     });
                 }
             };

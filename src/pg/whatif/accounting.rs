@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// CPU time is measured for one evaluation in so many: reading the clock costs as much as a
+/// CPU time is measured for one round of evaluations in so many: reading the clock costs as much as a
 /// tenth of a small plan.
 const TIMED_ONE_IN: u64 = 16;
 
@@ -143,7 +143,7 @@ thread_local! {
     static SEQUENCE: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Measures the CPU time of one evaluation in [`TIMED_ONE_IN`].
+/// Measures the CPU time of one round of evaluations in [`TIMED_ONE_IN`].
 pub(super) struct Stopwatch {
     started: Option<u64>,
     planner: Cell<u64>,
@@ -170,9 +170,10 @@ impl Stopwatch {
         result
     }
 
-    pub(super) fn stop(self) {
+    /// Ends with so many evaluations made.
+    pub(super) fn stop(self, evaluations: u64) {
         if let Some(started) = self.started {
-            count(|all| &all.timed, 1);
+            count(|all| &all.timed, evaluations);
             count(|all| &all.timed_ns, cpu_ns() - started);
             count(|all| &all.timed_planner_ns, self.planner.get());
         }

@@ -38,7 +38,7 @@ impl Cache {
     /// The price under `key`, if it is young enough at `now` and `unchanged` says that
     /// nothing happened since its epoch.
     pub(super) fn get(
-        &mut self,
+        &self,
         key: &Key,
         now: i64,
         unchanged: impl FnOnce(u64) -> bool,

@@ -1,6 +1,7 @@
 //! A hypothetical index: everything about it that does not change from one plan to the next,
 //! made once and kept in a memory context of its own.
 
+use super::correlation;
 use super::definition::{Column, Shape, shapes};
 use super::failure::Failure;
 use super::isolate::{Identity, isolated};
@@ -30,6 +31,8 @@ pub(super) struct Part {
     pub selectivity: f64,
     /// Of each column that is an expression: its statistics, or null.
     pub statistics: Vec<pg_sys::HeapTuple>,
+    /// Physical correlation of the leading key, −1…1, where known.
+    pub correlation: Option<f64>,
 }
 
 /// A hypothetical index, with one part a leaf where the relation is partitioned.
@@ -86,6 +89,7 @@ impl Candidate {
                         let mut part =
                             context.within(|| part(shape, part_size, estimated.selectivity))?;
                         part.statistics = statistics;
+                        part.correlation = leading_correlation(&part);
                         parts.push(part);
                     }
                     Ok((relation, parts, total))
@@ -139,6 +143,17 @@ pub(super) fn fake_oid() -> pg_sys::Oid {
         let taken = unsafe { !pg_sys::get_rel_name(oid).is_null() };
         if !taken {
             return oid;
+        }
+    }
+}
+
+/// Of the relation's statistics, or of those that were sampled for an expression.
+fn leading_correlation(part: &Part) -> Option<f64> {
+    // SAFETY: within an isolated evaluation; the tuples are the part's.
+    unsafe {
+        match part.columns.first()?.attribute {
+            0 => correlation::of_tuple(*part.statistics.first()?),
+            number => correlation::of_attribute(part.relation, number),
         }
     }
 }
@@ -219,6 +234,7 @@ fn part(shape: &Shape, size: &SizeEstimate, selectivity: f64) -> Result<Part, Fa
                 .then(|| shape.option("pages_per_range").unwrap_or(128.0)),
             selectivity,
             statistics: Vec::new(),
+            correlation: None,
         })
     }
 }
@@ -258,6 +274,21 @@ unsafe fn gist_returns(shape: &Shape, position: usize) -> bool {
 }
 
 /// spgutils.c, spgcanreturn: what the operator class's configuration function says.
-unsafe fn spgist_returns(_shape: &Shape, _position: usize) -> bool {
-    false
+unsafe fn spgist_returns(shape: &Shape, position: usize) -> bool {
+    const CONFIG: i16 = 1;
+    let (family, input) = (shape.families[position], shape.input_types[position]);
+    // SAFETY: catalog look-ups, and the operator class's function, called as the server does.
+    unsafe {
+        let config = pg_sys::get_opfamily_proc(family, input, input, CONFIG);
+        // A polymorphic class (anyrange) is asked about the column's own type
+        // (spgutils.c, GetIndexInputType).
+        let polymorphic = pg_sys::get_typtype(input) as u8 == b'p';
+        let key = if polymorphic {
+            pg_sys::getBaseType(shape.columns[position].type_oid)
+        } else {
+            input
+        };
+        config != pg_sys::InvalidOid
+            && compat::spgist_can_return(config, shape.collations[position], key)
+    }
 }

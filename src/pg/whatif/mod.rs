@@ -15,7 +15,9 @@ mod brin_cost;
 mod cache;
 mod candidate;
 mod carrier;
+mod correlation;
 mod definition;
+mod evaluation;
 mod explain;
 mod failure;
 mod isolate;
@@ -23,6 +25,7 @@ mod keys;
 mod memory;
 mod methods;
 mod projection;
+mod relevance;
 mod sample;
 mod scope;
 mod size;
@@ -41,11 +44,12 @@ pub use stored::{PLANNING_SETTINGS, StoredStatement};
 pub use text::tree_of_text;
 
 use crate::pg::compat::planner as compat;
-use crate::pg::{planwalk, querytree};
-use accounting::{Stopwatch, count, count_failure};
-use cache::{Cache, Key};
+use crate::pg::querytree;
+use accounting::{count, count_failure};
+use cache::Cache;
 use candidate::Candidate;
 use carrier::Carrier;
+use evaluation::patiently;
 use indexpilot_model::price::SizeEstimate;
 use indexpilot_model::{
     CandidateId, IndexDefinition, Oid, Price, PriceError, QueryShape, StatementId, WhatIf,
@@ -59,7 +63,6 @@ use scope::Scope;
 use statement::Statement;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use sum::{SampleCost, Sum};
 
 /// Puts the planner hooks in place. Once, from `_PG_init`.
 pub fn install() {
@@ -73,10 +76,6 @@ pub fn caller_is_superuser() -> bool {
     // SAFETY: a catalog look-up.
     unsafe { pg_sys::superuser() }
 }
-
-/// Times that a lock is tried again, and the first pause, which doubles.
-const MOST_RETRIES: u32 = 3;
-const FIRST_PAUSE_MS: u64 = 50;
 
 /// One evaluation in full.
 #[derive(Clone, Debug)]
@@ -101,7 +100,9 @@ pub struct Planner {
     carriers: HashMap<pg_sys::Oid, Carrier>,
     samples: Samples,
     cache: Cache,
+    /// For one call, and for one plan within it.
     scratch: Context,
+    plans: Context,
     calls: u64,
 }
 
@@ -136,6 +137,7 @@ impl Planner {
             samples: Samples::default(),
             cache: Cache::default(),
             scratch: Context::new(c"indexpilot what-if"),
+            plans: Context::new(c"indexpilot what-if plan"),
             calls: 0,
         }
     }
@@ -155,14 +157,35 @@ impl Planner {
         id: StatementId,
         source: StatementSource,
     ) -> Result<(), Failure> {
-        let loaded = Statement::load(source, &self.scratch);
-        self.scratch.reset();
-        let checked = loaded.and_then(|statement| {
-            self.check_permissions(&statement)?;
-            Ok(statement)
+        let checked = patiently(|| {
+            let loaded = Statement::load(source.clone(), &self.scratch);
+            self.scratch.reset();
+            let checked = loaded.and_then(|statement| {
+                self.check_permissions(&statement)?;
+                Ok(statement)
+            });
+            self.scratch.reset();
+            checked
         });
-        self.scratch.reset();
         let statement = counted(checked)?;
+        self.cache.forget(id);
+        self.statements.insert(id, statement);
+        Ok(())
+    }
+
+    /// [`Planner::add_statement`] without a plan: rights are checked with the first plan that
+    /// is asked for.
+    pub fn add_statement_unplanned(
+        &mut self,
+        id: StatementId,
+        source: StatementSource,
+    ) -> Result<(), Failure> {
+        let loaded = patiently(|| {
+            let loaded = Statement::load(source.clone(), &self.scratch);
+            self.scratch.reset();
+            loaded
+        });
+        let statement = counted(loaded)?;
         self.cache.forget(id);
         self.statements.insert(id, statement);
         Ok(())
@@ -170,7 +193,9 @@ impl Planner {
 
     /// Who may not run a statement may not learn its costs.
     fn check_permissions(&mut self, statement: &Statement) -> Result<(), Failure> {
-        self.calls += statement.queries.len() as u64;
+        let calls = statement.queries.len() as u64;
+        self.calls += calls;
+        count(|all| &all.planner_calls, calls);
         self.scratch.within(|| {
             isolated(&statement.identity, || {
                 statement.lock();
@@ -189,6 +214,7 @@ impl Planner {
                         compat::check_permissions(planned);
                     }
                 }
+                statement.checked.set(true);
                 Ok(())
             })
         })
@@ -221,13 +247,20 @@ impl Planner {
         if let Some(id) = self.by_text.get(text) {
             return Ok((*id, self.candidates[id.0 as usize].size));
         }
-        let candidate = Candidate::new(text, &mut self.samples, &self.scratch);
-        self.scratch.reset();
+        let candidate = patiently(|| {
+            let candidate = Candidate::new(text, &mut self.samples, &self.scratch);
+            self.scratch.reset();
+            candidate
+        });
         let candidate = counted(candidate)?;
         let id = CandidateId(self.candidates.len() as u32);
         for part in &candidate.parts {
             self.by_fake.insert(part.template.indexoid.to_u32(), id);
-            if part.statistics.iter().any(|tuple| !tuple.is_null()) {
+            // The planner takes no selectivities from partial indexes (selfuncs.c,
+            // examine_variable), so they have none to share.
+            if part.template.indpred.is_null()
+                && part.statistics.iter().any(|tuple| !tuple.is_null())
+            {
                 self.carriers
                     .entry(part.relation)
                     .or_insert_with(|| Carrier::new(part.relation))
@@ -240,103 +273,6 @@ impl Planner {
         Ok((id, size))
     }
 
-    /// Plans a statement with the indexes `with` and without the real ones in `without`.
-    /// A lock that cannot be had is waited for a little longer each of three times.
-    pub fn evaluate(
-        &mut self,
-        id: StatementId,
-        with: &[CandidateId],
-        without: &[Oid],
-        explain: bool,
-    ) -> Result<Evaluation, Failure> {
-        count(|all| &all.requests, 1);
-        let (mut stale, mut waits) = (0, 0);
-        loop {
-            let result = self.attempt(id, with, without, explain);
-            self.scratch.reset();
-            match result {
-                Ok(Some(evaluation)) => return Ok(evaluation),
-                // A relation changed since the statement was analysed.
-                Ok(None) if stale < 3 => {
-                    stale += 1;
-                    let fresh = self.known(id)?.reload(&self.scratch);
-                    self.scratch.reset();
-                    self.statements.insert(id, fresh?);
-                }
-                Ok(None) => {
-                    let failure = Failure::new(
-                        PgSqlErrorCode::ERRCODE_OBJECT_IN_USE,
-                        "the relations of the statement keep changing",
-                    );
-                    count_failure(&failure.error);
-                    return Err(failure);
-                }
-                Err(failure)
-                    if failure.error == PriceError::LockTimeout && waits < MOST_RETRIES =>
-                {
-                    count(|all| &all.retries, 1);
-                    isolate::pause(FIRST_PAUSE_MS << waits)?;
-                    waits += 1;
-                }
-                Err(failure) => {
-                    count_failure(&failure.error);
-                    return Err(failure);
-                }
-            }
-        }
-    }
-
-    /// The price, from the cache if it is there and nothing has changed.
-    fn cached(
-        &mut self,
-        id: StatementId,
-        with: &[CandidateId],
-        without: &[Oid],
-    ) -> Result<Price, Failure> {
-        let statement = self.known(id)?;
-        let mut relevant: Vec<CandidateId> = with
-            .iter()
-            .copied()
-            .filter(|id| {
-                self.candidates
-                    .get(id.0 as usize)
-                    // One that is not known fails in the evaluation.
-                    .is_none_or(|candidate| statement.may_use(candidate))
-            })
-            .collect();
-        relevant.sort_unstable();
-        relevant.dedup();
-        let mut hidden = without.to_vec();
-        hidden.sort_unstable();
-        let knowledge = self
-            .carriers
-            .values()
-            .filter(|carrier| statement.reads(carrier.relation))
-            .map(|carrier| carrier.statistics.len())
-            .sum();
-        let key = Key {
-            statement: id,
-            with: relevant,
-            without: hidden,
-            knowledge,
-        };
-        // SAFETY: reads a clock.
-        let now = unsafe { pg_sys::GetCurrentTimestamp() };
-        watch::refresh();
-        let statement = self.known(id)?.dependencies();
-        if let Some(price) = self.cache.get(&key, now, |epoch| {
-            statement.iter().all(|r| !watch::changed_since(*r, epoch))
-        }) {
-            count(|all| &all.requests, 1);
-            count(|all| &all.cache_hits, 1);
-            return Ok(price);
-        }
-        let epoch = watch::epoch();
-        let price = self.evaluate(id, &key.with, without, false)?.price;
-        self.cache.put(key, price.clone(), now, epoch);
-        Ok(price)
-    }
-
     fn known(&self, id: StatementId) -> Result<&Statement, Failure> {
         self.statements.get(&id).ok_or_else(|| {
             Failure::new(
@@ -344,85 +280,6 @@ impl Planner {
                 format!("statement {id} is not known"),
             )
         })
-    }
-
-    /// One evaluation; `None` if the statement has to be analysed anew.
-    fn attempt(
-        &mut self,
-        id: StatementId,
-        with: &[CandidateId],
-        without: &[Oid],
-        explain: bool,
-    ) -> Result<Option<Evaluation>, Failure> {
-        let mut parts = Vec::new();
-        for candidate in with {
-            let Some(candidate) = self.candidates.get(candidate.0 as usize) else {
-                return Err(Failure::new(
-                    PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                    format!("hypothetical index {} is not known", candidate.0),
-                ));
-            };
-            parts.extend(candidate.parts.iter().map(std::ptr::from_ref));
-        }
-        let statement = self.known(id)?;
-        let carriers: Vec<*const Carrier> = self
-            .carriers
-            .values()
-            .filter(|carrier| statement.reads(carrier.relation))
-            .map(std::ptr::from_ref)
-            .collect();
-        let names = || self.names(with);
-        let by_fake = &self.by_fake;
-        let mut calls = 0;
-        let watch = Stopwatch::start();
-        let result = self.scratch.within(|| {
-            isolated(&statement.identity, || {
-                if !statement.lock() {
-                    return Ok(None);
-                }
-                let hidden = hidden(without)?;
-                let mut sum = Sum::default();
-                let mut plans = Vec::new();
-                for (position, (weight, params)) in statement.parameters().into_iter().enumerate() {
-                    let scope = Scope {
-                        parts: &parts,
-                        carriers: &carriers,
-                        hidden: &hidden,
-                        params,
-                    };
-                    let mut sample = SampleCost::default();
-                    for query in &statement.queries {
-                        pgrx::check_for_interrupts!();
-                        calls += 1;
-                        // SAFETY: a copy of an analysed query, its relations locked.
-                        unsafe {
-                            let planned = watch.planner(|| {
-                                let copy = pg_sys::copyObjectImpl((*query).cast()).cast();
-                                scope::plan(copy, statement.text.as_ptr(), &scope)
-                            });
-                            sample.add(planwalk::read(planned), planwalk::fingerprint(planned).0);
-                            if explain && position == 0 {
-                                plans.push(explain::json(
-                                    planned,
-                                    &statement.text,
-                                    params,
-                                    names(),
-                                ));
-                            }
-                        }
-                    }
-                    sum.add(weight, sample, by_fake);
-                }
-                Ok(Some(Evaluation {
-                    price: sum.price(),
-                    plans,
-                }))
-            })
-        });
-        watch.stop();
-        count(|all| &all.planner_calls, calls);
-        self.calls += calls;
-        result
     }
 
     /// Names under which EXPLAIN shows hypothetical indexes.
@@ -470,33 +327,6 @@ fn counted<T>(result: Result<T, Failure>) -> Result<T, Failure> {
     result
 }
 
-/// The indexes to hide: a partitioned one with all its partitions. Within [`isolated`].
-fn hidden(without: &[Oid]) -> Result<Vec<pg_sys::Oid>, Failure> {
-    let mut hidden = Vec::with_capacity(without.len());
-    for oid in without {
-        let oid = pg_sys::Oid::from(*oid);
-        // SAFETY: catalog look-ups.
-        match unsafe { pg_sys::get_rel_relkind(oid) } as u8 {
-            b'i' => hidden.push(oid),
-            // SAFETY: as above; no lock is needed to leave an index out.
-            b'I' => hidden.extend(unsafe { compat::descendants(oid, pg_sys::NoLock as i32) }),
-            0 => {
-                return Err(Failure::new(
-                    PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
-                    format!("index with OID {} does not exist", oid.to_u32()),
-                ));
-            }
-            _ => {
-                return Err(Failure::new(
-                    PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE,
-                    format!("relation with OID {} is not an index", oid.to_u32()),
-                ));
-            }
-        }
-    }
-    Ok(hidden)
-}
-
 impl WhatIf for Planner {
     fn register(
         &mut self,
@@ -512,7 +342,7 @@ impl WhatIf for Planner {
         with: &[CandidateId],
         without: &[Oid],
     ) -> Result<Price, PriceError> {
-        self.cached(statement, with, without)
+        self.price_one(statement, with, without)
             .map_err(PriceError::from)
     }
 

@@ -225,12 +225,19 @@ unsafe extern "C-unwind" fn supply(
             return false;
         };
         let position = (number - 1).max(0) as usize;
-        let tuple = scope
+        let part = scope
             .parts
             .iter()
-            .map(|part| (&**part).template.indexoid)
-            .position(|oid| oid == index)
-            .and_then(|found| (&*scope.parts[found]).statistics.get(position))
+            .map(|part| &**part)
+            .find(|part| part.template.indexoid == index);
+        // As with an index that is there: statistics of a partial one tell how it lies in its
+        // relation (btcostestimate, which names no relation), but not how many rows of the
+        // whole relation a condition selects (examine_variable).
+        if part.is_some_and(|part| !part.template.indpred.is_null()) && !(*vardata).rel.is_null() {
+            return false;
+        }
+        let tuple = part
+            .and_then(|part| part.statistics.get(position))
             .or_else(|| {
                 scope
                     .carriers

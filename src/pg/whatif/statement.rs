@@ -4,12 +4,14 @@ use super::candidate::Candidate;
 use super::failure::Failure;
 use super::isolate::{Identity, isolated};
 use super::memory::Context;
+use super::relevance::Relevance;
 use super::stored::StoredStatement;
 use super::watch;
 use crate::pg::compat::planner as compat;
 use crate::pg::nodes::{items, length, tag};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
+use std::cell::Cell;
 use std::ffi::CString;
 
 /// Values for the parameters `$1`, `$2`… of a statement.
@@ -66,7 +68,11 @@ pub(super) struct Statement {
     relations: Vec<(pg_sys::Oid, pg_sys::LOCKMODE)>,
     /// One of the relations has inheritance children or partitions.
     has_children: bool,
+    /// Which indexes can change its plans.
+    relevance: Relevance,
     samples: Vec<(f64, Vec<Value>)>,
+    /// Its user was found to be allowed to run it. Until then no price may leave.
+    pub checked: Cell<bool>,
     /// [`watch::epoch`] when it was analysed.
     analysed: u64,
     _context: Context,
@@ -89,7 +95,7 @@ impl Statement {
             )
         })?;
         let analysed = watch::epoch();
-        let (queries, relations, has_children, samples) = scratch.within(|| {
+        let (queries, relations, has_children, relevance, samples) = scratch.within(|| {
             isolated(&identity, || {
                 // SAFETY: within a transaction; what is kept is copied to the context.
                 unsafe {
@@ -124,7 +130,8 @@ impl Statement {
                     let has_children = relations
                         .iter()
                         .any(|(relation, _)| compat::has_children(*relation));
-                    Ok((queries, relations, has_children, samples))
+                    let relevance = Relevance::of(&queries, has_children);
+                    Ok((queries, relations, has_children, relevance, samples))
                 }
             })
         })?;
@@ -138,7 +145,9 @@ impl Statement {
             queries,
             relations,
             has_children,
+            relevance,
             samples,
+            checked: Cell::new(false),
             analysed,
             _context: context,
         })
@@ -175,11 +184,8 @@ impl Statement {
     }
 
     /// The relations that it names.
-    pub(super) fn dependencies(&self) -> Vec<pg_sys::Oid> {
-        self.relations
-            .iter()
-            .map(|(relation, _)| *relation)
-            .collect()
+    pub(super) fn dependencies(&self) -> impl Iterator<Item = pg_sys::Oid> {
+        self.relations.iter().map(|(relation, _)| *relation)
     }
 
     /// Whether it may read this relation: it names it, or names one with children, of which
@@ -188,10 +194,17 @@ impl Statement {
         self.has_children || self.relations.iter().any(|(named, _)| *named == relation)
     }
 
-    /// Whether a plan of it could use this index.
+    /// Whether a plan of it could be another one with this index: where not, its price is
+    /// the price without the index, exactly.
     pub(super) fn may_use(&self, candidate: &Candidate) -> bool {
-        self.reads(candidate.relation)
-            || candidate.parts.iter().any(|part| self.reads(part.relation))
+        if self.relevance.more_relations {
+            return true;
+        }
+        let named = self.reads(candidate.relation);
+        candidate
+            .parts
+            .iter()
+            .any(|part| (named || self.reads(part.relation)) && self.relevance.concerns(part))
     }
 
     /// Parameter lists to plan with, and their weights: one a sample, or the empty list, which

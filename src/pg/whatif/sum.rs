@@ -74,7 +74,7 @@ impl Sum {
                     candidate,
                     loops: scan.loops,
                     rows: scan.rows,
-                    correlation: None,
+                    correlation: scan.correlation,
                     index_only: scan.index_only,
                 });
             }
