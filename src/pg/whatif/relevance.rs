@@ -6,11 +6,13 @@
 //! match_clauses_to_index, build_index_pathkeys), or if it holds every attribute that is read
 //! (check_index_only); and nothing else looks at a hypothetical index (plancat.c,
 //! has_unique_index; selfuncs.c, get_actual_variable_range). So an attribute counts as
-//! *sought* wherever it stands, except as a plain output column at the top. Whatever is not
-//! known to be harmless counts as relevant.
+//! *sought* wherever it stands, except as a plain output column at the top. It counts as
+//! *read* only where no rewriting by the planner can do without it, because removed joins,
+//! folded conditions and unused columns of subqueries leave less to cover than is mentioned.
+//! Whatever is not known to be harmless counts as relevant.
 
 use super::candidate::Part;
-use crate::pg::nodes::{items, tag};
+use crate::pg::nodes::{items, length, tag};
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -23,8 +25,8 @@ const FIRST_USER_OID: u32 = 16384;
 struct Attributes {
     /// In conditions, orderings, groupings, expressions.
     sought: HashSet<i16>,
-    /// All, output columns included; system attributes left out.
-    read: HashSet<i16>,
+    /// Read by every plan: one set for each time that the relation stands in a FROM.
+    read: Vec<HashSet<i16>>,
     /// The whole row is used somewhere.
     everything: bool,
 }
@@ -52,6 +54,7 @@ impl Relevance {
                 ..Relevance::default()
             },
             range_tables: Vec::new(),
+            read: Vec::new(),
         };
         // SAFETY: the caller's promise.
         unsafe {
@@ -60,8 +63,9 @@ impl Relevance {
             }
             for (relation, attributes) in &walk.found.relations {
                 walk.found.vague |= attributes
-                    .read
+                    .sought
                     .iter()
+                    .chain(attributes.read.iter().flatten())
                     .any(|number| is_virtual(pg_sys::Oid::from(*relation), *number));
             }
         }
@@ -80,17 +84,14 @@ impl Relevance {
             return true;
         }
         let Some(attributes) = self.relations.get(&part.relation.to_u32()) else {
-            // Named, but nothing of it is read: any index could count its rows.
             return true;
         };
+        let holds = |number: &i16| part.columns.iter().any(|c| c.attribute == *number);
         attributes.everything
             || keys
                 .iter()
                 .any(|key| attributes.sought.contains(&key.attribute))
-            || attributes
-                .read
-                .iter()
-                .all(|number| part.columns.iter().any(|c| c.attribute == *number))
+            || attributes.read.iter().any(|entry| entry.iter().all(holds))
     }
 }
 
@@ -98,6 +99,17 @@ struct Walk {
     found: Relevance,
     /// Of the query levels that we are in, the innermost last.
     range_tables: Vec<*mut pg_sys::List>,
+    /// Of each entry of the top's range table: the attributes that every plan reads.
+    read: Vec<HashSet<i16>>,
+}
+
+/// How a variable is used.
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    /// In a place where an index could serve it.
+    Sought,
+    /// In a place that no plan does without.
+    Read,
 }
 
 impl Walk {
@@ -111,14 +123,18 @@ impl Walk {
                 return;
             }
             self.range_tables.push(rest.rtable);
+            self.read = vec![HashSet::new(); length(rest.rtable)];
             for entry in items::<pg_sys::TargetEntry>(rest.targetList) {
                 let expression = (*entry).expr;
-                if tag(expression) == NodeTag::T_Var && (*entry).ressortgroupref == 0 {
-                    self.variable(expression.cast(), false);
-                } else {
+                let plain = tag(expression) == NodeTag::T_Var && !(*entry).resjunk;
+                if plain {
+                    self.variable(expression.cast(), Use::Read);
+                }
+                if !plain || (*entry).ressortgroupref != 0 {
                     walk(expression.cast(), std::ptr::from_mut(self).cast());
                 }
             }
+            self.certain(rest.jointree.cast());
             rest.targetList = std::ptr::null_mut();
             pg_sys::query_tree_walker(
                 &mut rest,
@@ -128,10 +144,102 @@ impl Walk {
                 (pg_sys::QTW_IGNORE_JOINALIASES | pg_sys::QTW_EXAMINE_RTES_BEFORE) as i32,
             );
             self.range_tables.pop();
+            for (entry, read) in
+                items::<pg_sys::RangeTblEntry>(rest.rtable).zip(std::mem::take(&mut self.read))
+            {
+                if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION {
+                    // Joined with itself it may be merged into one (18), without the condition.
+                    let again = items::<pg_sys::RangeTblEntry>(rest.rtable)
+                        .filter(|other| (**other).relid == (*entry).relid)
+                        .count()
+                        > 1;
+                    self.found
+                        .relations
+                        .entry((*entry).relid.to_u32())
+                        .or_default()
+                        .read
+                        .push(if again { HashSet::new() } else { read });
+                }
+            }
         }
     }
 
-    unsafe fn variable(&mut self, var: *const pg_sys::Var, sought: bool) {
+    /// The conditions that hold for every row that comes out: those of the top and of inner
+    /// joins right below it. A comparison of two different attributes, or of one with a value,
+    /// by an operator of the server's stays in every plan.
+    unsafe fn certain(&mut self, node: *mut pg_sys::Node) {
+        // SAFETY: the join tree of the statement's own level; each cast follows the tag.
+        unsafe {
+            match tag(node) {
+                NodeTag::T_FromExpr => {
+                    let from = node.cast::<pg_sys::FromExpr>();
+                    for item in items::<pg_sys::Node>((*from).fromlist) {
+                        self.certain(item);
+                    }
+                    self.clause((*from).quals);
+                }
+                NodeTag::T_JoinExpr => {
+                    let join = node.cast::<pg_sys::JoinExpr>();
+                    if (*join).jointype == pg_sys::JoinType::JOIN_INNER {
+                        self.certain((*join).larg);
+                        self.certain((*join).rarg);
+                        self.clause((*join).quals);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    unsafe fn clause(&mut self, node: *mut pg_sys::Node) {
+        // SAFETY: a condition; each cast follows the tag.
+        unsafe {
+            match tag(node) {
+                NodeTag::T_List => {
+                    for item in items::<pg_sys::Node>(node.cast()) {
+                        self.clause(item);
+                    }
+                }
+                NodeTag::T_BoolExpr => {
+                    let every = node.cast::<pg_sys::BoolExpr>();
+                    if (*every).boolop == pg_sys::BoolExprType::AND_EXPR {
+                        for item in items::<pg_sys::Node>((*every).args) {
+                            self.clause(item);
+                        }
+                    }
+                }
+                NodeTag::T_OpExpr => {
+                    let comparison = node.cast::<pg_sys::OpExpr>();
+                    let arguments: Vec<*mut pg_sys::Node> =
+                        items::<pg_sys::Node>((*comparison).args)
+                            .map(|argument| stripped(argument))
+                            .collect();
+                    let [left, right] = arguments[..] else {
+                        return;
+                    };
+                    let value = |node| matches!(tag(node), NodeTag::T_Const | NodeTag::T_Param);
+                    let variable = |node| tag(node) == NodeTag::T_Var;
+                    // The function of a user's operator may be inlined and forget an argument.
+                    if (*comparison).opno.to_u32() >= FIRST_USER_OID
+                        || !(variable(left) || variable(right))
+                        || !(variable(left) || value(left))
+                        || !(variable(right) || value(right))
+                        || pg_sys::equal(left.cast(), right.cast())
+                    {
+                        return;
+                    }
+                    for side in [left, right] {
+                        if variable(side) {
+                            self.variable(side.cast(), Use::Read);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    unsafe fn variable(&mut self, var: *const pg_sys::Var, used: Use) {
         // SAFETY: a variable of a complete tree; look-ups are bounded.
         unsafe {
             let level = self
@@ -144,7 +252,7 @@ impl Walk {
             let entry = level.zip(position).and_then(|(level, position)| {
                 items::<pg_sys::RangeTblEntry>(self.range_tables[level]).nth(position)
             });
-            let (Some(level), Some(entry)) = (level, entry) else {
+            let (Some(level), Some(position), Some(entry)) = (level, position, entry) else {
                 self.found.vague = true;
                 return;
             };
@@ -160,11 +268,11 @@ impl Walk {
                         // No index holds system attributes, so leaving them out can only make
                         // more indexes relevant.
                         ..0 => {}
+                        number if used == Use::Sought => {
+                            attributes.sought.insert(number);
+                        }
                         number => {
-                            attributes.read.insert(number);
-                            if sought {
-                                attributes.sought.insert(number);
-                            }
+                            self.read[position].insert(number);
                         }
                     }
                 }
@@ -177,8 +285,8 @@ impl Walk {
                         if number != 0 && position + 1 != number {
                             continue;
                         }
-                        if tag(alias) == NodeTag::T_Var {
-                            self.variable(alias.cast(), sought || number == 0);
+                        if tag(alias) == NodeTag::T_Var && number != 0 {
+                            self.variable(alias.cast(), used);
                         } else {
                             walk(alias, std::ptr::from_mut(self).cast());
                         }
@@ -191,11 +299,20 @@ impl Walk {
         }
     }
 
-    /// A function in FROM can be inlined (clauses.c, inline_set_returning_function), and then
+    /// Notes a relation of a lower level. A function in FROM can be inlined (clauses.c, inline_set_returning_function), and then
     /// brings relations that the statement does not name.
     unsafe fn entry(&mut self, entry: *const pg_sys::RangeTblEntry) {
         // SAFETY: an entry of a complete tree.
         unsafe {
+            if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION && self.range_tables.len() > 1 {
+                // Below the top nothing is read for certain.
+                self.found
+                    .relations
+                    .entry((*entry).relid.to_u32())
+                    .or_default()
+                    .read
+                    .push(HashSet::new());
+            }
             if (*entry).rtekind != pg_sys::RTEKind::RTE_FUNCTION {
                 return;
             }
@@ -220,7 +337,7 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, context: *mut std::ffi
         match tag(node) {
             NodeTag::T_Invalid => false,
             NodeTag::T_Var => {
-                (*found).variable(node.cast(), true);
+                (*found).variable(node.cast(), Use::Sought);
                 false
             }
             NodeTag::T_RangeTblEntry => {
@@ -243,6 +360,17 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, context: *mut std::ffi
             _ => pg_sys::expression_tree_walker(node, Some(walk), context),
         }
     }
+}
+
+/// An expression without a change of type that changes no value.
+unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    // SAFETY: the cast follows the tag.
+    unsafe {
+        while tag(node) == NodeTag::T_RelabelType {
+            node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
+        }
+    }
+    node
 }
 
 /// Whether an attribute is generated when it is read (18 on): the planner replaces it by its
