@@ -41,10 +41,9 @@ pub fn check(block: &Block<'_>) -> Vec<Hit> {
                         None => hit,
                     },
                 );
-            } else if INTEGERS.contains(&name) && widened(other) {
-                hits.push(Hit::new(condition));
-            } else if ["character varying", "text"].contains(&name)
-                && cast_to(other, &["char", "bpchar", "character"])
+            } else if (INTEGERS.contains(&name) && widened(other))
+                || (["character varying", "text"].contains(&name)
+                    && cast_to(other, &["char", "bpchar", "character"]))
             {
                 hits.push(Hit::new(condition));
             }
