@@ -1,10 +1,11 @@
 """Compares two runs of one of PostgreSQL's own suites, without the library and with it.
 
-Usage: compare.py SUITE WITHOUT_DIR WITH_DIR
+Usage: compare.py SUITE MAJOR WITHOUT_DIR WITH_DIR
 
 Each changed line of the run with the library that the run without it does not have as well must
 match an entry of the file `allowed` beside this one, and each entry of a suite must be needed:
-one that explains nothing any more is reported. Every test of the schedule must have been run.
+one that explains nothing any more is reported. Each changed line of the run without the
+library must match an entry of the file `baseline`. Every test of the schedule must have been run.
 """
 
 import pathlib
@@ -50,8 +51,16 @@ def allowed(suite):
     return entries
 
 
+def baseline(suite, major):
+    """What differs without the library: [(test, pattern, reason)] of this suite and major."""
+    path = pathlib.Path(__file__).with_name("baseline")
+    rows = (line.split("\t") for line in path.read_text().splitlines() if line and not line.startswith("#"))
+    return [(test, re.compile(pattern), reason)
+            for kind, of, test, pattern, reason in rows if (kind, of) == (suite, major)]
+
+
 def main():
-    suite, without, with_ = sys.argv[1:]
+    suite, major, without, with_ = sys.argv[1:]
     before, after = differences(without), differences(with_)
     entries, used, wrong = allowed(suite), set(), []
     for test, lines in after.items():
@@ -69,8 +78,19 @@ def main():
     (passed_before, failed_before), (passed, failed) = outcomes(without), outcomes(with_)
     print(f"{suite}: without the library {passed_before} passed, {failed_before} differ; "
           f"with it {passed} passed, {failed} differ")
-    for test in sorted(set(before)):
-        print(f"  differs without the library too: {test}")
+    known, unlisted = baseline(suite, major), []
+    met = set()
+    for test, lines in before.items():
+        for line in lines:
+            matching = {n for n, (name, pattern, _) in enumerate(known) if name == test and pattern.search(line[1:])}
+            met |= matching
+            if not matching:
+                unlisted.append(f"{test}: {line}")
+    for number, (test, pattern, reason) in enumerate(known):
+        words = "differs without the library too" if number in met else "does not differ here"
+        print(f"  {words}: {test}: {pattern.pattern}  ({reason})")
+    for line in unlisted[:100]:
+        print(f"  NOT LISTED in baseline {line}")
     for number in sorted(used):
         test, pattern, reason = entries[number]
         print(f"  allowed in {test}: {pattern.pattern}  ({reason})")
@@ -83,7 +103,7 @@ def main():
     if total == 0 or total != passed_before + failed_before:
         print(f"  the runs have {passed_before + failed_before} and {total} tests")
         return 1
-    return 1 if wrong else 0
+    return 1 if wrong or unlisted else 0
 
 
 sys.exit(main())
