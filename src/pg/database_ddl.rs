@@ -2,14 +2,16 @@
 //! so it is stopped before such a statement runs; and CREATE EXTENSION in a database makes
 //! the launcher look at it.
 //!
-//! The hook does nothing for every other statement. It raises no error of its own and runs
-//! no Rust destructor around the server's code (an ERROR passes through with every field).
+//! Called by the utility hook (`hooks::utility`). What the server raises in here (a cancel
+//! while a name is looked up) passes through as it is.
 
+use crate::pg::boundary;
 use crate::pg::compat::ownership;
-use crate::pg::ddl_notices;
+use crate::pg::nodes::{items, tag};
+use crate::pg::raw;
 use crate::pg::worker_entry::board::{CancelReason, Presence, Request, board};
 use crate::pg::worker_entry::{self, wake_launcher};
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, NodeTag};
 use std::ffi::{CStr, c_char};
 
 /// Seconds for which no worker comes back to a database that somebody needs empty.
@@ -17,114 +19,45 @@ const HOLD_SECONDS: i64 = 10;
 /// How long the statement waits for our worker to end before it goes on anyway.
 const PATIENCE_MS: i64 = 3_000;
 
-static mut PREVIOUS: pg_sys::ProcessUtility_hook_type = None;
-
-unsafe extern "C-unwind" {
-    // Our own declaration: the binding would turn an ERROR into a panic and back.
-    #[link_name = "standard_ProcessUtility"]
-    fn standard_process_utility(
-        statement: *mut pg_sys::PlannedStmt,
-        text: *const c_char,
-        read_only: bool,
-        context: pg_sys::ProcessUtilityContext::Type,
-        parameters: pg_sys::ParamListInfo,
-        environment: *mut pg_sys::QueryEnvironment,
-        destination: *mut pg_sys::DestReceiver,
-        completion: *mut pg_sys::QueryCompletion,
-    );
+/// Whether a statement needs [`before`] or [`after`]: the only price for all others.
+///
+/// # Safety
+/// Null or a utility statement's parse tree.
+#[inline(always)]
+pub unsafe fn concerns(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: the caller's promise.
+    matches!(
+        unsafe { tag(node) },
+        NodeTag::T_DropdbStmt
+            | NodeTag::T_RenameStmt
+            | NodeTag::T_CreatedbStmt
+            | NodeTag::T_AlterDatabaseStmt
+            | NodeTag::T_CreateExtensionStmt
+    )
 }
 
-/// Installs the hook. Only while the library is preloaded.
-pub fn install() {
-    // SAFETY: hook variables are written once, by the postmaster, while it loads libraries.
+/// Frees the database that a statement is about to need.
+///
+/// # Safety
+/// A utility statement's parse tree. An ERROR jumps over the caller's frames.
+#[cold]
+pub unsafe fn before(node: *mut pg_sys::Node) {
+    // SAFETY: the tag says which struct it is; strings in parse trees are NUL-terminated. No
+    // destructor is alive in this frame.
     unsafe {
-        if !pg_sys::process_shared_preload_libraries_in_progress || pg_sys::IsBinaryUpgrade {
-            return;
-        }
-        PREVIOUS = pg_sys::ProcessUtility_hook;
-        pg_sys::ProcessUtility_hook = Some(hook);
-    }
-}
-
-type Utility = unsafe extern "C-unwind" fn(
-    *mut pg_sys::PlannedStmt,
-    *const c_char,
-    bool,
-    pg_sys::ProcessUtilityContext::Type,
-    pg_sys::ParamListInfo,
-    *mut pg_sys::QueryEnvironment,
-    *mut pg_sys::DestReceiver,
-    *mut pg_sys::QueryCompletion,
-);
-
-#[allow(clippy::too_many_arguments)]
-unsafe extern "C-unwind" fn hook(
-    statement: *mut pg_sys::PlannedStmt,
-    text: *const c_char,
-    read_only: bool,
-    context: pg_sys::ProcessUtilityContext::Type,
-    parameters: pg_sys::ParamListInfo,
-    environment: *mut pg_sys::QueryEnvironment,
-    destination: *mut pg_sys::DestReceiver,
-    completion: *mut pg_sys::QueryCompletion,
-) {
-    // SAFETY: the arguments are the server's and are handed on as they came. No value with
-    // a destructor is alive in this frame while the next function runs.
-    unsafe {
-        let node = (*statement).utilityStmt;
-        if !node.is_null() {
-            let _ = std::panic::catch_unwind(|| {
-                ddl_notices::about_to_run(node);
-                before(node);
-            });
-        }
-        let next: Utility = match PREVIOUS {
-            // The types differ only in being optional.
-            Some(previous) => previous,
-            None => standard_process_utility,
-        };
-        next(
-            statement,
-            text,
-            read_only,
-            context,
-            parameters,
-            environment,
-            destination,
-            completion,
-        );
-        if (*node_or(node)).type_ == pg_sys::NodeTag::T_CreateExtensionStmt {
-            let _ = std::panic::catch_unwind(after_create_extension);
-        }
-    }
-}
-
-/// A node that can be read whatever `node` is.
-unsafe fn node_or(node: *mut pg_sys::Node) -> *const pg_sys::Node {
-    const NOTHING: pg_sys::Node = pg_sys::Node {
-        type_: pg_sys::NodeTag::T_Invalid,
-    };
-    if node.is_null() { &NOTHING } else { node }
-}
-
-/// Frees the database that a statement is about to need. Raises nothing: catalog lookups
-/// are left to the statement itself, so names are compared in the processes' own terms.
-unsafe fn before(node: *mut pg_sys::Node) {
-    // SAFETY: the tag says which struct it is; strings in parse trees are NUL-terminated.
-    unsafe {
-        let name = match (*node).type_ {
-            pg_sys::NodeTag::T_DropdbStmt => (*node.cast::<pg_sys::DropdbStmt>()).dbname,
-            pg_sys::NodeTag::T_RenameStmt => {
+        let name = match tag(node) {
+            NodeTag::T_DropdbStmt => (*node.cast::<pg_sys::DropdbStmt>()).dbname,
+            NodeTag::T_RenameStmt => {
                 let rename = node.cast::<pg_sys::RenameStmt>();
                 if (*rename).renameType != pg_sys::ObjectType::OBJECT_DATABASE {
                     return;
                 }
                 (*rename).subname
             }
-            pg_sys::NodeTag::T_CreatedbStmt => {
+            NodeTag::T_CreatedbStmt => {
                 option((*node.cast::<pg_sys::CreatedbStmt>()).options, c"template")
             }
-            pg_sys::NodeTag::T_AlterDatabaseStmt => {
+            NodeTag::T_AlterDatabaseStmt => {
                 let alter = node.cast::<pg_sys::AlterDatabaseStmt>();
                 if option((*alter).options, c"tablespace").is_null() {
                     return;
@@ -133,31 +66,32 @@ unsafe fn before(node: *mut pg_sys::Node) {
             }
             _ => return,
         };
-        if name.is_null() || !pg_sys::IsTransactionState() {
+        if name.is_null() || !raw::IsTransactionState() {
             return;
         }
-        let database = pg_sys::get_database_oid(name, true);
+        let database = raw::get_database_oid(name, true);
         // Whom the statement will refuse must not be able to stop our worker with it.
-        if database != pg_sys::InvalidOid && ownership::owns_database(database, pg_sys::GetUserId())
+        if database != pg_sys::InvalidOid
+            && ownership::owns_database_raw(database, raw::GetUserId())
         {
-            free_database(database);
+            let _ = boundary::contained(|| free_database(database));
         }
     }
+}
+
+/// After CREATE EXTENSION, of whichever.
+#[cold]
+pub fn after_create_extension() {
+    let _ = boundary::contained(look_at_commit);
 }
 
 /// The string value of an option in a list of `DefElem`; NULL where it is not there.
 unsafe fn option(options: *mut pg_sys::List, wanted: &CStr) -> *mut c_char {
     // SAFETY: a list of DefElem, as the grammar makes it for these statements.
     unsafe {
-        if options.is_null() {
-            return std::ptr::null_mut();
-        }
-        for place in 0..(*options).length {
-            let element = (*(*options).elements.add(place as usize))
-                .ptr_value
-                .cast::<pg_sys::DefElem>();
+        for element in items::<pg_sys::DefElem>(options) {
             if CStr::from_ptr((*element).defname) == wanted && !(*element).arg.is_null() {
-                return pg_sys::defGetString(element);
+                return raw::defGetString(element);
             }
         }
         std::ptr::null_mut()
@@ -194,7 +128,7 @@ fn free_database(database: pg_sys::Oid) {
 }
 
 /// The extension may be here now: let the launcher look when this commits.
-fn after_create_extension() {
+fn look_at_commit() {
     let database = crate::pg::spi::database();
     pgrx::register_xact_callback(pgrx::PgXactCallbackEvent::Commit, move || {
         if let Some(slot) = board().and_then(|board| board.find_or_take(database)) {

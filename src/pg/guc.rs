@@ -117,9 +117,8 @@ pub fn define_bool<S: Checked<bool>>(
 fn refuse(refusal: &Refusal) {
     let copy = |text: &str| {
         let text = CString::new(text.replace('\0', "")).unwrap_or_default();
-        // SAFETY: ErrorContext exists in every process that reads settings; guc.c reads the
-        // copy at once, and the context is reset with the error.
-        unsafe { pg_sys::MemoryContextStrdup(pg_sys::ErrorContext, text.as_ptr()) }
+        // guc.c reads the copy at once, and the context is reset with the error.
+        super::boundary::copied(&text)
     };
     let (detail, hint) = (copy(&refusal.detail), copy(&refusal.hint));
     // SAFETY: guc.c sets both to NULL before each check and reads them after it.

@@ -4,6 +4,7 @@
 //! what it needs from above comes as callbacks and ports.
 #![allow(unsafe_code)]
 
+pub mod boundary;
 pub mod catalog;
 pub mod clock;
 pub mod compat;
@@ -19,6 +20,7 @@ pub mod opclass;
 pub mod planwalk;
 pub mod process;
 pub mod querytree;
+mod raw;
 pub mod shmem;
 pub mod spi;
 pub mod switch;

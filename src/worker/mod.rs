@@ -60,7 +60,6 @@ pub fn register(duties: Duties) {
             launcher: launcher::run,
             worker: cycle::run,
         });
-        crate::pg::database_ddl::install();
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything that differs between the supported major versions (15 to 18), and functions of
 //! the server that pgrx declares for none of them.
 
+pub mod custom_setting;
 pub mod executor;
 pub mod ownership;
 pub mod planner;

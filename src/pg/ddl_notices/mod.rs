@@ -4,19 +4,20 @@
 //! The hook (objectaccess.h) tells the OID of every object that DDL creates, alters or
 //! drops, also inside functions and by CASCADE, which a statement's text does not. It is
 //! called for every namespace search and function execution too: these return after one
-//! comparison. Nothing here raises an error; what cannot be kept is counted, and the worker
-//! finds it by comparing catalogs.
+//! comparison. What the server raises in a lookup (a cancel, above all) passes through as it is;
+//! a panic of ours costs the notice, which is counted, and the worker finds the change by
+//! comparing catalogs.
 
 mod ring;
 
 pub use ring::{attach, bytes, drain, lost, pending};
 
-use crate::pg::{clock, spi};
+use crate::pg::boundary::contained;
+use crate::pg::{clock, raw, spi};
 use pgrx::pg_sys;
 use ring::Text;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Notices that a transaction keeps; what is more is counted as lost.
 const KEPT: usize = 2_000;
@@ -73,12 +74,15 @@ pub struct Notice {
 struct Pending {
     /// Nesting of the subtransaction that it happened in.
     level: i32,
+    /// Whether it did not live to the commit.
+    gone: bool,
     notice: Notice,
 }
 
 thread_local! {
     static PENDING: RefCell<Vec<Pending>> = const { RefCell::new(Vec::new()) };
-    static COMMAND: Cell<Text<32>> = const { Cell::new(Text::EMPTY) };
+    /// A static string of the server, or null.
+    static COMMAND: Cell<*const c_char> = const { Cell::new(std::ptr::null()) };
 }
 
 static mut PREVIOUS: pg_sys::object_access_hook_type = None;
@@ -98,16 +102,13 @@ pub fn install() {
     }
 }
 
-/// Remembers the command that the notices to come belong to. From ProcessUtility hooks.
+/// Remembers the command that the notices to come belong to. From the utility hook.
 ///
 /// # Safety
-/// `node` is a utility statement's parse tree.
-pub unsafe fn about_to_run(node: *mut pg_sys::Node) {
-    // SAFETY: by contract; the tag's name is a static string.
-    unsafe {
-        let tag = pg_sys::CreateCommandTag(node);
-        COMMAND.set(Text::from_pointer(pg_sys::GetCommandTagName(tag)));
-    }
+/// A static string of the server (GetCommandTagName).
+#[inline(always)]
+pub unsafe fn about_to_run(command: *const c_char) {
+    COMMAND.set(command);
 }
 
 unsafe extern "C-unwind" fn hook(
@@ -129,8 +130,10 @@ unsafe extern "C-unwind" fn hook(
         {
             return;
         }
-        // A panic (an ERROR of a lookup among them) costs the notice, never the statement.
-        if catch_unwind(|| notice(access, class, object, attribute, argument)).is_err() {
+        let Some(facts) = gather(access, class, object, attribute, argument) else {
+            return;
+        };
+        if contained(|| keep(facts)).is_none() {
             ring::count_lost(1);
         }
     }
@@ -141,13 +144,45 @@ const CONSTRAINT: u32 = 2606;
 /// First OID that initdb does not give (transam.h).
 const FIRST_NORMAL: u32 = 16384;
 
-unsafe fn notice(
+/// What is known of a change, without destructors: strings are the server's.
+#[derive(Clone, Copy)]
+struct Facts {
+    level: i32,
+    access: Access,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    attribute: c_int,
+    relation: Found,
+    field: *const c_char,
+    role: pg_sys::Oid,
+    session_role: pg_sys::Oid,
+}
+
+/// Kind, schema and name of a relation.
+#[derive(Clone, Copy)]
+struct Found {
+    kind: u8,
+    schema: *const c_char,
+    name: *const c_char,
+}
+
+impl Found {
+    const NOTHING: Found = Found {
+        kind: 0,
+        schema: std::ptr::null(),
+        name: std::ptr::null(),
+    };
+}
+
+/// Looks up what the notice says. What the lookups raise jumps over this frame, which has no
+/// destructors.
+unsafe fn gather(
     access: pg_sys::ObjectAccessType::Type,
     class: pg_sys::Oid,
     object: pg_sys::Oid,
     attribute: c_int,
     argument: *mut c_void,
-) {
+) -> Option<Facts> {
     let class_number = class.to_u32();
     let relation = class == pg_sys::RelationRelationId;
     if !relation
@@ -155,21 +190,19 @@ unsafe fn notice(
         && class != pg_sys::TriggerRelationId
         && class_number != CONSTRAINT
     {
-        return;
+        return None;
     }
     // SAFETY: plain globals of the backend; `argument` is the struct that goes with the
     // kind of access, or NULL.
     unsafe {
         if object.to_u32() < FIRST_NORMAL
-            || !pg_sys::IsTransactionState()
+            || !raw::IsTransactionState()
             || is_our_process()
             || is_our_script()
             || is_internal(access, argument)
         {
-            return;
+            return None;
         }
-        let mut kind = 0;
-        let (mut schema, mut name, mut field) = (Text::EMPTY, Text::EMPTY, Text::EMPTY);
         let what = match access {
             pg_sys::ObjectAccessType::OAT_POST_CREATE => Access::Created,
             pg_sys::ObjectAccessType::OAT_DROP => Access::Dropped,
@@ -177,45 +210,87 @@ unsafe fn notice(
         };
         // A new relation cannot be looked up before the transaction's next command; that is
         // made good for at commit.
+        let (mut found, mut field) = (Found::NOTHING, std::ptr::null());
         if relation && !(what == Access::Created && attribute == 0) {
-            let Some(found) = look_up(object) else { return };
-            (kind, schema, name) = found;
-            let attname = match i16::try_from(attribute) {
-                Ok(number) if number > 0 => pg_sys::get_attname(object, number, true),
-                _ => std::ptr::null_mut(),
-            };
-            field = Text::from_pointer(attname);
+            found = look_up(object)?;
+            if (1..=c_int::from(i16::MAX)).contains(&attribute) {
+                field = raw::get_attname(object, attribute as i16, true).cast_const();
+            }
         }
-        if PENDING.with_borrow(Vec::is_empty) && spi::our_relation(c"mutation_log").is_none() {
-            return;
+        if nothing_pending() && !is_kept_here() {
+            return None;
         }
-        let level = pg_sys::GetCurrentTransactionNestLevel();
-        let notice = Notice {
-            ticket: 0,
-            transaction: 0,
-            database: spi::database(),
-            role: pg_sys::GetUserId(),
-            session_role: pg_sys::GetSessionUserId(),
-            at: clock::now(),
+        Some(Facts {
+            level: raw::GetCurrentTransactionNestLevel(),
             access: what,
             class,
             object,
             attribute,
-            kind,
-            command: COMMAND.get(),
-            schema,
-            name,
+            relation: found,
             field,
-            application: Text::from_pointer(pg_sys::application_name),
-        };
-        PENDING.with_borrow_mut(|pending| {
-            if pending.len() >= KEPT {
-                ring::count_lost(1);
-            } else {
-                pending.push(Pending { level, notice });
-            }
-        });
+            role: raw::GetUserId(),
+            session_role: raw::GetSessionUserId(),
+        })
     }
+}
+
+fn nothing_pending() -> bool {
+    contained(|| PENDING.with_borrow(Vec::is_empty)).unwrap_or(true)
+}
+
+/// Whether the extension is in this database.
+unsafe fn is_kept_here() -> bool {
+    // SAFETY: syscache lookups inside a transaction.
+    unsafe {
+        let schema = raw::get_namespace_oid(c"indexpilot".as_ptr(), true);
+        schema != pg_sys::InvalidOid
+            && raw::get_relname_relid(c"mutation_log".as_ptr(), schema) != pg_sys::InvalidOid
+    }
+}
+
+/// Keeps a notice until the transaction ends. Calls nothing of the server that raises.
+fn keep(facts: Facts) {
+    // SAFETY: strings of the server: null or NUL-terminated, alive in this call.
+    let notice = unsafe {
+        let schema: Text<64> = Text::from_pointer(facts.relation.schema);
+        if is_foreign_ground(&schema) {
+            return;
+        }
+        Notice {
+            ticket: 0,
+            transaction: 0,
+            database: spi::database(),
+            role: facts.role,
+            session_role: facts.session_role,
+            at: clock::now(),
+            access: facts.access,
+            class: facts.class,
+            object: facts.object,
+            attribute: facts.attribute,
+            kind: facts.relation.kind,
+            command: Text::from_pointer(COMMAND.get()),
+            schema,
+            name: Text::from_pointer(facts.relation.name),
+            field: Text::from_pointer(facts.field),
+            application: Text::from_pointer(pg_sys::application_name),
+        }
+    };
+    PENDING.with_borrow_mut(|pending| {
+        if pending.len() >= KEPT {
+            ring::count_lost(1);
+        } else {
+            pending.push(Pending {
+                level: facts.level,
+                gone: false,
+                notice,
+            });
+        }
+    });
+}
+
+/// Schemas that nobody's schema history is about.
+fn is_foreign_ground(schema: &Text<64>) -> bool {
+    schema.as_str() == "pg_catalog" || schema.as_str().starts_with("pg_temp")
 }
 
 /// Whether this is a process of ours: what it does is logged with its reason.
@@ -234,7 +309,7 @@ fn is_our_script() -> bool {
     unsafe {
         pg_sys::creating_extension
             && pg_sys::CurrentExtensionObject
-                == pg_sys::get_extension_oid(c"indexpilot".as_ptr(), true)
+                == raw::get_extension_oid(c"indexpilot".as_ptr(), true)
     }
 }
 
@@ -261,25 +336,25 @@ unsafe fn is_internal(access: pg_sys::ObjectAccessType::Type, argument: *mut c_v
     }
 }
 
-/// Kind, schema and name of a relation that matters: no temporary, TOAST, composite or
-/// sequence.
-unsafe fn look_up(relation: pg_sys::Oid) -> Option<(u8, Text<64>, Text<64>)> {
-    // SAFETY: syscache lookups inside a transaction; the strings are copied at once.
+/// A relation that matters: no temporary, TOAST, composite or sequence. What the lookups
+/// raise jumps over this frame.
+unsafe fn look_up(relation: pg_sys::Oid) -> Option<Found> {
+    // SAFETY: syscache lookups inside a transaction; the strings are copies in the present
+    // memory context.
     unsafe {
-        let schema = pg_sys::get_rel_namespace(relation);
-        if schema == pg_sys::InvalidOid || pg_sys::isTempOrTempToastNamespace(schema) {
+        let schema = raw::get_rel_namespace(relation);
+        if schema == pg_sys::InvalidOid || raw::isTempOrTempToastNamespace(schema) {
             return None;
         }
-        let kind = pg_sys::get_rel_relkind(relation) as u8;
-        if !b"rpvmfiI".contains(&kind) {
+        let kind = raw::get_rel_relkind(relation) as u8;
+        if !matches!(kind, b'r' | b'p' | b'v' | b'm' | b'f' | b'i' | b'I') {
             return None;
         }
-        let schema: Text<64> = Text::from_pointer(pg_sys::get_namespace_name(schema));
-        if schema.as_str() == "pg_catalog" || schema.as_str().starts_with("pg_temp") {
-            return None;
-        }
-        let name: *mut c_char = pg_sys::get_rel_name(relation);
-        Some((kind, schema, Text::from_pointer(name)))
+        Some(Found {
+            kind,
+            schema: raw::get_namespace_name(schema),
+            name: raw::get_rel_name(relation),
+        })
     }
 }
 
@@ -287,15 +362,24 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
     event: pg_sys::XactEvent::Type,
     _argument: *mut c_void,
 ) {
-    if PENDING.with_borrow(Vec::is_empty) {
+    if nothing_pending() {
         return;
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| match event {
-        // The last moment at which catalogs can be read.
-        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT => name_the_new(),
+    // The last moment at which catalogs can be read.
+    if event == pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT {
+        // SAFETY: before the commit, inside the transaction; no destructor is alive here.
+        unsafe { name_the_new() };
+        return;
+    }
+    let outcome = contained(|| match event {
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
             let pending = PENDING.take();
-            ring::publish(pending.into_iter().map(|kept| kept.notice));
+            ring::publish(
+                pending
+                    .into_iter()
+                    .filter(|kept| !kept.gone)
+                    .map(|kept| kept.notice),
+            );
         }
         pg_sys::XactEvent::XACT_EVENT_ABORT => drop(PENDING.take()),
         // It will commit in another session, if ever: the comparison of catalogs finds it.
@@ -303,32 +387,54 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
             ring::count_lost(PENDING.take().len() as u64);
         }
         _ => {}
-    }));
-    if outcome.is_err() {
+    });
+    if outcome.is_none() {
         ring::count_lost(1);
     }
 }
 
-/// Looks up what was new when it was noticed, and forgets what did not live to the commit.
-fn name_the_new() {
+/// Looks up what was new when it was noticed, and marks what did not live to the commit. The
+/// lookups stand outside of every borrow: what they raise jumps over this frame.
+unsafe fn name_the_new() {
+    let mut place = 0;
+    while let Some((at, object)) = contained(|| next_new(place)).flatten() {
+        // SAFETY: before the commit, inside the transaction.
+        let found = unsafe { look_up(object) };
+        let _ = contained(|| name_one(at, found));
+        place = at + 1;
+    }
+}
+
+/// The next notice from `place` on whose relation has no name yet.
+fn next_new(place: usize) -> Option<(usize, pg_sys::Oid)> {
+    PENDING.with_borrow(|pending| {
+        let (offset, kept) = pending.iter().skip(place).enumerate().find(|(_, kept)| {
+            kept.notice.class == pg_sys::RelationRelationId
+                && kept.notice.access == Access::Created
+                && kept.notice.attribute == 0
+        })?;
+        Some((place + offset, kept.notice.object))
+    })
+}
+
+fn name_one(at: usize, found: Option<Found>) {
     PENDING.with_borrow_mut(|pending| {
-        pending.retain_mut(|kept| {
+        let Some(kept) = pending.get_mut(at) else {
+            return;
+        };
+        kept.gone = true;
+        if let Some(found) = found {
+            // SAFETY: strings of the server, alive in this call.
+            let (schema, name) = unsafe {
+                (
+                    Text::from_pointer(found.schema),
+                    Text::from_pointer(found.name),
+                )
+            };
+            kept.gone = is_foreign_ground(&schema);
             let notice = &mut kept.notice;
-            if notice.class != pg_sys::RelationRelationId
-                || notice.access != Access::Created
-                || notice.attribute != 0
-            {
-                return true;
-            }
-            // SAFETY: before the commit, inside the transaction.
-            match unsafe { look_up(notice.object) } {
-                Some((kind, schema, name)) => {
-                    (notice.kind, notice.schema, notice.name) = (kind, schema, name);
-                    true
-                }
-                None => false,
-            }
-        });
+            (notice.kind, notice.schema, notice.name) = (found.kind, schema, name);
+        }
     });
 }
 
@@ -338,18 +444,22 @@ unsafe extern "C-unwind" fn at_end_of_subtransaction(
     _parent: pg_sys::SubTransactionId,
     _argument: *mut c_void,
 ) {
-    if PENDING.with_borrow(Vec::is_empty) {
+    if nothing_pending() {
         return;
     }
-    // SAFETY: reads the state of the present transaction.
-    let level = unsafe { pg_sys::GetCurrentTransactionNestLevel() };
-    PENDING.with_borrow_mut(|pending| match event {
-        pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => pending.retain(|kept| kept.level < level),
-        pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB => {
-            for kept in pending.iter_mut().filter(|kept| kept.level >= level) {
-                kept.level = level - 1;
+    // SAFETY: reads the state of the present transaction; raises nothing.
+    let level = unsafe { raw::GetCurrentTransactionNestLevel() };
+    let _ = contained(|| {
+        PENDING.with_borrow_mut(|pending| match event {
+            pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB => {
+                pending.retain(|kept| kept.level < level);
             }
-        }
-        _ => {}
+            pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB => {
+                for kept in pending.iter_mut().filter(|kept| kept.level >= level) {
+                    kept.level = level - 1;
+                }
+            }
+            _ => {}
+        });
     });
 }

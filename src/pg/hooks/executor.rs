@@ -2,8 +2,9 @@
 //!
 //! The path of a known statement: no allocation, no lock, nothing that raises.
 
-use super::{frames, key, raw, source, tenant, watching};
+use super::{frames, key, source, tenant, watching};
 use crate::pg::compat::executor::{self as compat, RunArguments};
+use crate::pg::raw;
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::Wants;
 use crate::pg::shmem::table::About;

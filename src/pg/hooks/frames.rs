@@ -5,7 +5,7 @@
 //! raised around everything that can run statements inside a statement; an ERROR jumps over
 //! the lowering, and the (sub)transaction callbacks mend it.
 
-use super::raw;
+use crate::pg::raw;
 use crate::pg::shmem::entry::Execution;
 use pgrx::pg_sys;
 

@@ -8,7 +8,6 @@
 mod executor;
 mod frames;
 mod planner;
-mod raw;
 mod source;
 pub mod tenant;
 mod transaction;
@@ -16,6 +15,7 @@ mod utility;
 
 pub use source::{Source, decode};
 
+use crate::pg::raw;
 use crate::pg::shmem::{self, Block, Sizes};
 use crate::pg::switch;
 use indexpilot_model::Module;

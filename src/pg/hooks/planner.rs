@@ -1,9 +1,10 @@
 //! The planner hook: first sight of a statement (its text, tree and settings go to the
 //! worker), planning time, and which plan shape a cost stands for.
 
-use super::{frames, key, raw, source, tenant, watching};
+use super::{frames, key, source, tenant, watching};
 use crate::pg::compat::executor::query_id;
 use crate::pg::planwalk;
+use crate::pg::raw;
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::{Entry, Wants};
 use crate::pg::shmem::table::About;
@@ -116,20 +117,20 @@ unsafe fn first_sight(
                 }
             }
         };
-        if known.is_none() {
-            source::find_tenant(entry, query);
-        }
-        tenant::planned(entry, key, query);
         let wants = entry.wants.load(Ordering::Relaxed);
         if wants & Wants::SOURCE != 0 {
-            // One backend is enough.
+            // One backend is enough. An ERROR that passes (a cancel) leaves the rest undone:
+            // the worker asks again for what it never got.
             if entry.wants.fetch_and(!Wants::SOURCE, Ordering::AcqRel) & Wants::SOURCE != 0
-                && !source::whole(block, entry, query, text, parameters)
+                && source::whole(block, entry, query, text, parameters) == source::Sent::Later
             {
-                // No room now: the next planning tries again.
                 entry.wants.fetch_or(Wants::SOURCE, Ordering::AcqRel);
             }
-        } else if wants & Wants::SAMPLE != 0 {
+            tenant::planned(entry, key, query);
+            return;
+        }
+        tenant::planned(entry, key, query);
+        if wants & Wants::SAMPLE != 0 {
             source::sample_at_planning(block, entry, query, parameters);
         }
     }

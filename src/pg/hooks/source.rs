@@ -1,14 +1,15 @@
 //! What goes to the worker at the first sight of a statement: its text, the analysed tree,
 //! the settings it is planned under, and samples of its parameters. Everything here is off
-//! the path of known statements, may allocate, and is caught where it fails.
+//! the path of known statements, may allocate, and runs where a failure stays ours
+//! (`boundary::tolerated`).
 
 use super::CALLBACKS;
+use crate::pg::boundary::{Miss, tolerated};
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::{Entry, SAMPLES, Wants};
 use crate::pg::whatif::PLANNING_SETTINGS;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 
 /// Statement texts beyond this are cut, bytes.
@@ -34,14 +35,6 @@ pub struct Source {
     pub settings: Vec<(String, String)>,
     /// Parameter values of this planning.
     pub bound: Vec<Bound>,
-}
-
-/// Runs what could raise; `None` when it did. Only for work that holds nothing but memory.
-fn caught<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
-    pgrx::PgTryBuilder::new(AssertUnwindSafe(work))
-        .catch_others(|_| None)
-        .catch_rust_panic(|_| None)
-        .execute()
 }
 
 fn may_sample() -> bool {
@@ -72,48 +65,94 @@ fn cut(mut text: String) -> (String, bool) {
     (text, true)
 }
 
-/// Sends text, tree, settings and parameters. False where there was no room.
+/// What became of a statement's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way, or will never be.
+    Settled,
+    /// There was no room, or it could not be tried now: the next planning tries again.
+    Later,
+}
+
+/// At first sight: finds where the statement's tenant comes from, and sends text, tree,
+/// settings and parameters. Where the server fails at the tree (too deep for the stack, say)
+/// the text goes alone.
+///
+/// # Safety
+/// The planner's arguments. A cancel jumps over the caller's frames.
 pub unsafe fn whole(
     block: &Block,
     entry: &Entry,
     query: *mut pg_sys::Query,
     text: *const c_char,
     parameters: pg_sys::ParamListInfo,
-) -> bool {
-    caught(|| {
-        // SAFETY: the planner's arguments; the server's string is freed after it was copied.
-        unsafe {
-            let (text, truncated) = cut(own_text(text, (*query).stmt_location, (*query).stmt_len));
-            let tree = if truncated {
-                String::new()
-            } else {
-                tree_text(query)
-            };
-            let source = Source {
-                text,
-                truncated,
-                tree,
-                search_path: setting(c"search_path"),
-                settings: settings(),
-                bound: if may_sample() {
-                    bound(parameters).unwrap_or_default()
-                } else {
-                    Vec::new()
-                },
-            };
-            let head = block.write(&encode(&source))?;
-            block.publish(&entry.source, head);
-            if may_sample() {
-                entry.offered.store(1, Ordering::Relaxed);
-                entry.wants.fetch_or(Wants::SAMPLE, Ordering::AcqRel);
+) -> Sent {
+    // SAFETY: the planner's arguments.
+    let sent = tolerated(|| unsafe {
+        super::tenant::find_source(entry, query);
+        send(block, entry, query, text, parameters)
+    });
+    match sent {
+        Ok(Some(())) => Sent::Settled,
+        Ok(None) | Err(Miss::NotNow) => Sent::Later,
+        Err(Miss::Failed) => {
+            // SAFETY: as above.
+            unsafe {
+                text_only(
+                    block,
+                    entry,
+                    text,
+                    (*query).stmt_location,
+                    (*query).stmt_len,
+                );
             }
-            Some(())
+            Sent::Settled
         }
-    })
-    .is_some()
+    }
 }
 
-/// Sends the text alone: of a statement that was not seen in the planner.
+unsafe fn send(
+    block: &Block,
+    entry: &Entry,
+    query: *mut pg_sys::Query,
+    text: *const c_char,
+    parameters: pg_sys::ParamListInfo,
+) -> Option<()> {
+    // SAFETY: the planner's arguments; the server's string is freed after it was copied.
+    unsafe {
+        let (text, truncated) = cut(own_text(text, (*query).stmt_location, (*query).stmt_len));
+        let tree = if truncated {
+            String::new()
+        } else {
+            tree_text(query)
+        };
+        let source = Source {
+            text,
+            truncated,
+            tree,
+            search_path: setting(c"search_path"),
+            settings: settings(),
+            bound: if may_sample() {
+                bound(parameters).unwrap_or_default()
+            } else {
+                Vec::new()
+            },
+        };
+        let head = block.write(&encode(&source))?;
+        block.publish(&entry.source, head);
+        if may_sample() {
+            entry.offered.store(1, Ordering::Relaxed);
+            entry.wants.fetch_or(Wants::SAMPLE, Ordering::AcqRel);
+        }
+        Some(())
+    }
+}
+
+/// Sends the text alone: of a statement that was not seen in the planner, or whose tree could
+/// not be written.
+///
+/// # Safety
+/// The statement's query string. A cancel jumps over the caller's frames.
 pub unsafe fn text_only(
     block: &Block,
     entry: &Entry,
@@ -124,7 +163,7 @@ pub unsafe fn text_only(
     if text.is_null() {
         return;
     }
-    let _ = caught(|| {
+    let _ = tolerated(|| {
         // SAFETY: the caller's string.
         let (text, truncated) = cut(unsafe { own_text(text, location, length) });
         let source = Source {
@@ -134,18 +173,9 @@ pub unsafe fn text_only(
             search_path: unsafe { setting(c"search_path") },
             ..Source::default()
         };
-        let head = block.write(&encode(&source))?;
-        block.publish(&entry.source, head);
-        Some(())
-    });
-}
-
-/// At first sight: where the statement's tenant will come from.
-pub unsafe fn find_tenant(entry: &Entry, query: *mut pg_sys::Query) {
-    let _ = caught(|| {
-        // SAFETY: the planner's argument.
-        unsafe { super::tenant::find_source(entry, query) };
-        Some(())
+        if let Some(head) = block.write(&encode(&source)) {
+            block.publish(&entry.source, head);
+        }
     });
 }
 
@@ -197,7 +227,10 @@ unsafe fn bound(parameters: pg_sys::ParamListInfo) -> Option<Vec<Bound>> {
         for number in 1..=count {
             let mut workspace = std::mem::zeroed::<pg_sys::ParamExternData>();
             let value = match (*parameters).paramFetch {
-                Some(fetch) => fetch(parameters, number, true, &mut workspace),
+                // Not a binding, so nobody else guards it: an ERROR must not jump over us.
+                Some(fetch) => pg_sys::ffi::pg_guard_ffi_boundary(|| {
+                    fetch(parameters, number, true, &mut workspace)
+                }),
                 None => (*parameters).params.as_mut_ptr().add(number as usize - 1),
             };
             let value = &*value;
@@ -256,7 +289,7 @@ pub unsafe fn sample(block: &Block, entry: &Entry, parameters: pg_sys::ParamList
         return;
     }
     let Some(place) = claim(entry) else { return };
-    let _ = caught(|| {
+    let _ = tolerated(|| {
         // SAFETY: the parameters are there until the query ends.
         let bound = unsafe { bound(parameters)? };
         let head = block.write(&encode(&Source {
@@ -280,7 +313,7 @@ pub unsafe fn sample_at_planning(
         return;
     }
     let Some(place) = claim(entry) else { return };
-    let _ = caught(|| {
+    let _ = tolerated(|| {
         let head = block.write(&encode(&Source {
             // SAFETY: the planner's argument.
             tree: unsafe { tree_text(query) },
@@ -289,6 +322,24 @@ pub unsafe fn sample_at_planning(
         block.publish(&entry.samples[place], head);
         Some(())
     });
+}
+
+/// Sends the text of a utility statement: its command tag. Calls nothing of the server: after
+/// BEGIN or SAVEPOINT no subtransaction could start.
+///
+/// # Safety
+/// A static string of the server.
+pub unsafe fn tag_only(block: &Block, entry: &Entry, name: *const c_char) {
+    let source = Source {
+        // SAFETY: the caller's string.
+        text: unsafe { CStr::from_ptr(name) }
+            .to_string_lossy()
+            .into_owned(),
+        ..Source::default()
+    };
+    if let Some(head) = block.write(&encode(&source)) {
+        block.publish(&entry.source, head);
+    }
 }
 
 /// Length-prefixed parts.

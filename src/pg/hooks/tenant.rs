@@ -1,14 +1,15 @@
 //! Whose execution this is: the session's own word first, then a qualifier on the tenant
 //! column, evaluated for each execution, then what is fixed by role or schema.
 
+use crate::pg::compat::custom_setting;
 use crate::pg::nodes::{items, tag};
 use crate::pg::querytree;
 use crate::pg::shmem::entry::{Entry, Label};
 use indexpilot_model::TenantKey;
 use indexpilot_model::query::{Comparand, FieldRole};
 use pgrx::pg_sys::{self, NodeTag};
-use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::ffi::{CStr, CString, c_char};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// How tenants are told apart where the session does not say it.
@@ -35,7 +36,8 @@ static SESSION: AtomicU64 = AtomicU64::new(0);
 static SOURCE: AtomicU32 = AtomicU32::new(0);
 // Written by a reload or SET in this process, read at first sights only.
 static COLUMN: Mutex<String> = Mutex::new(String::new());
-static SETTING_NAME: Mutex<Option<CString>> = Mutex::new(None);
+/// Name of the tenant setting: null, or a leaked CString that only `set_setting` frees.
+static SETTING_NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
 static SESSION_LABEL: Mutex<String> = Mutex::new(String::new());
 
 /// Takes over `indexpilot.tenant_id`.
@@ -56,8 +58,24 @@ pub fn set_column(name: &str) {
 
 /// Takes over `indexpilot.tenant_setting`.
 pub fn set_setting(name: &str) {
-    *SETTING_NAME.lock().unwrap_or_else(PoisonError::into_inner) =
-        CString::new(name).ok().filter(|name| !name.is_empty());
+    let new = CString::new(name)
+        .ok()
+        .filter(|name| !name.is_empty())
+        .map_or(std::ptr::null_mut(), CString::into_raw);
+    let old = SETTING_NAME.swap(new, Ordering::Relaxed);
+    custom_setting::forget();
+    if !old.is_null() {
+        // SAFETY: made by `into_raw` above. Assign hooks run between uses: a process has one
+        // thread, and nobody keeps the pointer over a call of the server.
+        drop(unsafe { CString::from_raw(old) });
+    }
+}
+
+/// The name of the tenant setting.
+fn setting_name() -> Option<&'static CStr> {
+    let name = SETTING_NAME.load(Ordering::Relaxed);
+    // SAFETY: null, or a string that lives until the setting changes.
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
 }
 
 /// Takes over `indexpilot.tenant_source`.
@@ -221,8 +239,7 @@ unsafe fn by_source(
                 if owner == key { found } else { None }
             }
             SETTING => {
-                let name = SETTING_NAME.lock().unwrap_or_else(PoisonError::into_inner);
-                let value = pg_sys::GetConfigOption(name.as_ref()?.as_ptr(), true, false);
+                let value = custom_setting::value(setting_name()?);
                 if value.is_null() || *value == 0 {
                     return None;
                 }
@@ -262,10 +279,7 @@ pub unsafe fn find_source(entry: &Entry, query: *mut pg_sys::Query) {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    let setting = SETTING_NAME
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    let setting = setting_name();
     if by == Source::Column as u32 && column.is_empty() && setting.is_none() {
         return;
     }

@@ -1,10 +1,16 @@
 //! Utility statements: counted by command tag, and a level around the statements that they
 //! run (CALL, DO, CREATE TABLE AS, EXPLAIN ANALYZE, FETCH, COPY …). EXECUTE is none: what it
 //! executes is counted as what it is, as pg_stat_statements does.
+//!
+//! The one ProcessUtility hook of the library: it also tells `ddl_notices` which command runs,
+//! and `database_ddl` of statements that need a database without our worker.
 
-use super::{frames, key, raw, source, watching};
+use super::{frames, key, source, watching};
+use crate::pg::boundary::contained;
 use crate::pg::nodes::tag;
+use crate::pg::raw;
 use crate::pg::shmem::table::About;
+use crate::pg::{database_ddl, ddl_notices};
 use indexpilot_model::hash::StableHash;
 use indexpilot_model::query::StatementKind;
 use pgrx::pg_sys::{self, NodeTag};
@@ -25,8 +31,7 @@ pub(super) unsafe fn install() {
 }
 
 #[allow(clippy::too_many_arguments, reason = "the server's signature")]
-#[inline(always)]
-unsafe fn next(
+unsafe extern "C-unwind" fn hook(
     statement: *mut pg_sys::PlannedStmt,
     text: *const c_char,
     read_only: bool,
@@ -36,8 +41,12 @@ unsafe fn next(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
-    // SAFETY: the arguments are the server's and are handed on as they came.
+    // SAFETY: the arguments are the server's and are handed on as they came. No value with a
+    // destructor is alive in this frame: errors of the server jump over it. The statement may
+    // be gone after the next function (COMMIT in a procedure): everything that is needed of
+    // it is read before.
     unsafe {
+        let run = before((*statement).utilityStmt);
         let next = PREVIOUS.unwrap_or(raw::standard_ProcessUtility);
         next(
             statement,
@@ -49,65 +58,76 @@ unsafe fn next(
             destination,
             completion,
         );
+        after(run, completion);
     }
 }
 
-#[allow(clippy::too_many_arguments, reason = "the server's signature")]
-unsafe extern "C-unwind" fn hook(
-    statement: *mut pg_sys::PlannedStmt,
-    text: *const c_char,
-    read_only: bool,
-    context: pg_sys::ProcessUtilityContext::Type,
-    parameters: pg_sys::ParamListInfo,
-    environment: *mut pg_sys::QueryEnvironment,
-    destination: *mut pg_sys::DestReceiver,
-    completion: *mut pg_sys::QueryCompletion,
-) {
-    // SAFETY: the arguments are the server's. No value with a destructor is alive in this
-    // frame while the next function runs. The statement may be gone afterwards (COMMIT in a
-    // procedure): everything that is needed of it is read before.
+/// What is known of a utility statement before it runs.
+#[derive(Clone, Copy)]
+struct Run {
+    /// Its command tag, a static string of the server; null where nothing of it matters.
+    name: *const c_char,
+    query_id: u64,
+    /// Whether the nesting level was raised.
+    deeper: bool,
+    /// Whether it has a frame.
+    counted: bool,
+    creates_extension: bool,
+}
+
+#[inline(always)]
+unsafe fn before(node: *mut pg_sys::Node) -> Run {
+    let mut run = Run {
+        name: std::ptr::null(),
+        query_id: 0,
+        deeper: false,
+        counted: false,
+        creates_extension: false,
+    };
+    // SAFETY: a utility statement's tree. No destructor is alive while raw functions run.
     unsafe {
-        let node = (*statement).utilityStmt;
-        let transparent = matches!(
+        if matches!(
             tag(node),
-            NodeTag::T_ExecuteStmt | NodeTag::T_PrepareStmt | NodeTag::T_DeallocateStmt
-        );
-        if transparent || watching().is_none() {
-            next(
-                statement,
-                text,
-                read_only,
-                context,
-                parameters,
-                environment,
-                destination,
-                completion,
-            );
-            return;
+            NodeTag::T_Invalid
+                | NodeTag::T_ExecuteStmt
+                | NodeTag::T_PrepareStmt
+                | NodeTag::T_DeallocateStmt
+        ) {
+            return run;
         }
-        let name = raw::GetCommandTagName(raw::CreateCommandTag(node));
-        let query_id = tag_id(name);
-        let counted = frames::begin_other(|top_level| key(query_id, top_level));
-        frames::deeper();
-        next(
-            statement,
-            text,
-            read_only,
-            context,
-            parameters,
-            environment,
-            destination,
-            completion,
-        );
+        run.name = raw::GetCommandTagName(raw::CreateCommandTag(node));
+        ddl_notices::about_to_run(run.name);
+        if database_ddl::concerns(node) {
+            database_ddl::before(node);
+            run.creates_extension = tag(node) == NodeTag::T_CreateExtensionStmt;
+        }
+        if watching().is_some() {
+            run.query_id = tag_id(run.name);
+            run.counted = frames::begin_other(|top_level| key(run.query_id, top_level));
+            run.deeper = true;
+            frames::deeper();
+        }
+        run
+    }
+}
+
+#[inline(always)]
+unsafe fn after(run: Run, completion: *const pg_sys::QueryCompletion) {
+    if run.deeper {
         frames::shallower();
-        if counted {
-            let rows = if completion.is_null() {
-                0
-            } else {
-                processed(completion)
-            };
-            count(name, query_id, rows);
-        }
+    }
+    if run.counted {
+        // SAFETY: null, or filled in by the statement that just ended.
+        let rows = if completion.is_null() {
+            0
+        } else {
+            unsafe { processed(completion) }
+        };
+        // SAFETY: a static string of the server.
+        let _ = contained(|| unsafe { count(run.name, run.query_id, rows) });
+    }
+    if run.creates_extension {
+        database_ddl::after_create_extension();
     }
 }
 
@@ -159,7 +179,7 @@ unsafe fn count(name: *const c_char, query_id: u64, rows: u64) {
         };
         if let Some((entry, _)) = block.find_or_make(frame.key, &about) {
             entry.add(&execution);
-            source::text_only(block, entry, name, -1, 0);
+            source::tag_only(block, entry, name);
         }
     }
 }
