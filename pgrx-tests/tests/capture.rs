@@ -1,6 +1,6 @@
 //! What is counted, and that it is saved.
 
-use indexpilot_tests::{Cluster, Session};
+use indexpilot_tests::{Cluster, PATIENCE, Session, wait_for};
 
 /// Waits until capture is on in the session's database.
 fn watched(cluster: &Cluster) -> Session {
@@ -368,4 +368,114 @@ fn old_buckets_become_hours_and_the_oldest_go() {
             ["3 days 01:00:00 2 4 6"]
         );
     }
+}
+
+/// The first execution is always looked at, so a few of them are enough.
+#[test]
+fn every_major_estimates_the_rows_that_filters_throw_away() {
+    let cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    session.run(
+        "CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int);
+         INSERT INTO t SELECT i, i % 10, 'x' || i % 4, i FROM generate_series(1, 1000) AS i;
+         CREATE TABLE p (a int, dropped int, b int) PARTITION BY LIST (a);
+         ALTER TABLE p DROP COLUMN dropped;
+         CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+         CREATE TABLE p2 (b int, a int);
+         ALTER TABLE p ATTACH PARTITION p2 FOR VALUES IN (2);
+         INSERT INTO p SELECT 1 + i % 2, i % 5 FROM generate_series(1, 100) AS i; ANALYZE",
+    );
+    for _ in 0..5 {
+        session.run("SELECT id FROM t WHERE a = 3");
+    }
+    // Read by the index, thrown away by the other condition; in a subplan.
+    session.run("SET enable_seqscan = off");
+    session.run("SELECT (SELECT count(*) FROM t WHERE id <= 100 AND upper(b) = 'X1')");
+    session.run("RESET enable_seqscan");
+    // Both partitions, whose columns stand in another order than the parent's.
+    session.run("SELECT a FROM p WHERE b = 4");
+    // Nothing is thrown away, and of a join nobody can say whose rows they were.
+    session.run("SELECT id FROM t WHERE c >= 0");
+    let estimate = |field: &str, role: &str| {
+        format!(
+            "SELECT rows_filtered_estimate FROM indexpilot.field_usage
+             WHERE field = '{field}' AND role = '{role}' AND relation IN ('\"public\".\"t\"', '\"public\".\"p\"')"
+        )
+    };
+    cluster.wait(&estimate("a", "equality"), "4500");
+    cluster.wait(&estimate("upper(b)", "equality"), "75");
+    cluster.wait(&estimate("b", "equality"), "80");
+    cluster.wait(&estimate("c", "range"), "0");
+    // Switched off, nothing is known.
+    session.run("SET indexpilot.filter_sampling = 0");
+    session.run("SELECT id FROM t WHERE a <> 3");
+    cluster.wait(
+        "SELECT rows_filtered_estimate IS NULL FROM indexpilot.field_usage
+         WHERE field = 'a' AND role = 'inequality'",
+        "t",
+    );
+}
+
+#[test]
+fn values_that_are_nearly_always_the_same_are_constant_predicates() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.flush_interval = '1s'")
+        .start();
+    cluster.session().run("CREATE EXTENSION indexpilot");
+    let mut session = watched(&cluster);
+    session.run("CREATE TABLE t (id int, status text, kind int)");
+    let constants = "SELECT coalesce(string_agg(field || ' ' || array_to_string(constants, ', '), '; ' ORDER BY field), '')
+         FROM indexpilot.field_usage WHERE role = 'constant'";
+    let mut number = 0i32;
+    wait_for("the constant predicates", PATIENCE, || {
+        for _ in 0..20 {
+            number += 1;
+            session.run(&format!(
+                "SELECT id FROM t WHERE status = 'open' AND id = {number}"
+            ));
+            session
+                .query(
+                    "SELECT id FROM t WHERE kind = $1 AND id > $2",
+                    &[&7i32, &number],
+                )
+                .expect("a prepared statement runs");
+        }
+        match session.text(constants) {
+            found if found == "kind 7 (100 %); status open (100 %)" => Ok(()),
+            found => Err(found),
+        }
+    });
+    // The role stands beside the field's own, for the same calls or fewer.
+    assert_eq!(
+        session.text(
+            "SELECT count(*) FROM indexpilot.query_stats
+             WHERE field = 'id' AND role = 'constant'"
+        ),
+        "0"
+    );
+    // Values go with the samples, also those that were kept before.
+    cluster.append_conf("indexpilot.sample_parameters = off");
+    cluster.reload();
+    cluster.wait(
+        "SELECT count(*) FROM indexpilot.statement_source WHERE evidence <> '{}' OR constants <> '[]'",
+        "0",
+    );
+}
+
+#[test]
+fn memory_at_defaults_stays_below_64_mb() {
+    let cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    let ours = session.number(
+        "SELECT sum(allocated_size) FROM pg_catalog.pg_shmem_allocations WHERE name LIKE 'indexpilot%'",
+    );
+    // All of it, and capture's part as it says itself.
+    assert!(ours < 64.0 * 1024.0 * 1024.0, "{ours} bytes");
+    assert!(ours > 1024.0 * 1024.0, "{ours} bytes");
+    assert_eq!(
+        session.number("SELECT bytes FROM indexpilot.capture_memory()"),
+        session.number(
+            "SELECT size FROM pg_catalog.pg_shmem_allocations WHERE name = 'indexpilot capture'"
+        )
+    );
 }

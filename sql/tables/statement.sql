@@ -54,7 +54,9 @@ CREATE TABLE indexpilot.statement_source (
     settings jsonb NOT NULL,
     parameter_types oid[] NOT NULL,
     own_parameters integer NOT NULL,
-    samples jsonb NOT NULL
+    samples jsonb NOT NULL,
+    evidence jsonb NOT NULL,
+    constants jsonb NOT NULL
 );
 COMMENT ON TABLE indexpilot.statement_source IS 'analysed tree, settings and parameter samples of statements, for planning them again; never dumped';
 COMMENT ON COLUMN indexpilot.statement_source.statement IS 'the statement';
@@ -67,6 +69,8 @@ COMMENT ON COLUMN indexpilot.statement_source.settings IS 'planning settings whe
 COMMENT ON COLUMN indexpilot.statement_source.parameter_types IS 'types of all parameters of the tree';
 COMMENT ON COLUMN indexpilot.statement_source.own_parameters IS 'how many of them the statement has itself; the others stand for constants';
 COMMENT ON COLUMN indexpilot.statement_source.samples IS 'arrays of parameter values in output form; empty with sample_parameters off';
+COMMENT ON COLUMN indexpilot.statement_source.evidence IS 'by number of the use in the shape: samples seen and how often each of the first values; empty with sample_parameters off';
+COMMENT ON COLUMN indexpilot.statement_source.constants IS 'fields that were compared with the same value in 95 % of the samples or more';
 REVOKE ALL ON indexpilot.statement_source FROM PUBLIC;
 
 -- What verification compares: executions by time, statement and plan.
@@ -142,6 +146,7 @@ CREATE TABLE indexpilot.query_stats (
     calls bigint NOT NULL,
     rows bigint NOT NULL,
     total_ms double precision NOT NULL,
+    rows_filtered double precision,
     PRIMARY KEY (system_identifier, database_oid, bucket, tenant, relation, field, role, kind)
 );
 CREATE INDEX query_stats_bucket ON indexpilot.query_stats (bucket);
@@ -153,11 +158,12 @@ COMMENT ON COLUMN indexpilot.query_stats.tenant IS 'the tenant; empty where none
 COMMENT ON COLUMN indexpilot.query_stats.relation IS 'the relation, qualified and quoted';
 COMMENT ON COLUMN indexpilot.query_stats.relation_oid IS 'its OID when last seen';
 COMMENT ON COLUMN indexpilot.query_stats.field IS 'attribute or expression';
-COMMENT ON COLUMN indexpilot.query_stats.role IS 'how it is used';
+COMMENT ON COLUMN indexpilot.query_stats.role IS 'how it is used; "constant" beside its own role where it is compared with nearly always the same value';
 COMMENT ON COLUMN indexpilot.query_stats.kind IS 'kind of the statements';
 COMMENT ON COLUMN indexpilot.query_stats.calls IS 'executions of statements that use the field so';
 COMMENT ON COLUMN indexpilot.query_stats.rows IS 'rows that these statements returned or changed';
 COMMENT ON COLUMN indexpilot.query_stats.total_ms IS 'time of these statements, milliseconds; a statement with several fields counts for each';
+COMMENT ON COLUMN indexpilot.query_stats.rows_filtered IS 'rows that scans read and filters over the field threw away: an estimate from sampled executions, NULL where none was looked at';
 REVOKE ALL ON TABLE indexpilot.query_stats FROM PUBLIC;
 GRANT SELECT ON TABLE indexpilot.query_stats TO pg_read_all_stats;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.query_stats', '');

@@ -51,12 +51,20 @@ CREATE VIEW indexpilot.field_usage AS
 SELECT q.relation, q.field, q.role,
     sum(q.calls)::bigint AS calls, sum(q.rows)::bigint AS rows,
     round(sum(q.total_ms)::numeric, 3) AS total_ms,
+    round(sum(q.rows_filtered))::bigint AS rows_filtered_estimate,
+    CASE WHEN q.role = 'constant' THEN (
+        SELECT array_agg(v.value || ' (' || v.percent || ' %)' ORDER BY v.seen DESC, v.value)
+        FROM (SELECT c.value, sum(c.seen) AS seen, round(100 * sum(c.count) / sum(c.seen)) AS percent
+            FROM indexpilot.statement_source AS o,
+                jsonb_to_recordset(o.constants) AS c (relation text, field text, value text, count numeric, seen numeric)
+            WHERE c.relation = q.relation AND c.field = q.field
+            GROUP BY c.value) AS v) END AS constants,
     count(DISTINCT q.tenant) FILTER (WHERE q.tenant <> '') AS tenants,
     array_agg(DISTINCT q.kind) AS kinds, min(q.bucket) AS first_used, max(q.bucket) AS last_used
 FROM indexpilot.query_stats AS q
 GROUP BY q.relation, q.field, q.role
 ORDER BY sum(q.total_ms) DESC;
-COMMENT ON VIEW indexpilot.field_usage IS 'how fields are used; the time of a statement counts for each of its fields';
+COMMENT ON VIEW indexpilot.field_usage IS 'how fields are used; the time of a statement counts for each of its fields; rows filtered away are an estimate from samples; constants are the values that a field is nearly always compared with, and in how many of the samples';
 REVOKE ALL ON TABLE indexpilot.field_usage FROM PUBLIC;
 GRANT SELECT ON TABLE indexpilot.field_usage TO pg_read_all_stats;
 

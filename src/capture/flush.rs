@@ -4,7 +4,8 @@
 //! What was drained and not committed is carried over to the next time, so that an error
 //! loses nothing; a crash of the server loses one interval.
 
-use super::fields::role_name;
+use super::evidence::Evidence;
+use super::usage::{FieldKey, FieldSum, Work, add_fields};
 use crate::pg::hooks::{Source, decode};
 use crate::pg::shmem::table::DrainedTenant;
 use crate::pg::shmem::{self, Block, Drained, Entry};
@@ -33,6 +34,8 @@ struct Saver {
     carried_tenants: Vec<(MemoryKey, DrainedTenant)>,
     /// Resets seen.
     resets: u64,
+    /// `sample_parameters` is off, and what was counted of values is gone.
+    values_forgotten: bool,
 }
 
 thread_local! {
@@ -113,6 +116,12 @@ fn save(block: &Block) -> SpiResult<()> {
             saver.known.clear();
         }
     });
+    if super::samples_parameters() {
+        SAVER.with_borrow_mut(|saver| saver.values_forgotten = false);
+    } else if !SAVER.with_borrow_mut(|saver| std::mem::replace(&mut saver.values_forgotten, true)) {
+        statement::forget_evidence()?;
+        SAVER.with_borrow_mut(|saver| saver.known.clear());
+    }
     let mut keys: HashMap<u64, MemoryKey> = HashMap::new();
     let crowded =
         block.header().entries.load(Ordering::Relaxed) as usize > block.sizes().statements * 9 / 10;
@@ -166,7 +175,9 @@ fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
         let Some(source) = block.take(sample).and_then(|bytes| decode(&bytes)) else {
             continue;
         };
-        let Some(known) = lookup(key)? else { continue };
+        let Some(mut known) = lookup(key)? else {
+            continue;
+        };
         let mut values: Vec<Option<String>> =
             source.bound.into_iter().map(|(_, value)| value).collect();
         if !source.tree.is_empty() {
@@ -174,17 +185,41 @@ fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
                 continue;
             };
             values.resize(lifted.own, None);
+            count_values(&mut known, &lifted.shape, &values, true);
             values.extend(lifted.values);
+        } else if let Some(shape) = known.shape.clone() {
+            count_values(&mut known, &shape, &values, false);
         }
+        statement::save_evidence(&known)?;
+        SAVER.with_borrow_mut(|saver| saver.known.insert(key, known.clone()));
         let count = statement::add_sample(&known.id, &values, place)?;
-        if count.is_none_or(|count| (count as usize) < statement::SAMPLES) && known.own > 0 {
-            // Repeated values were dropped: offer another one.
+        let few = count.is_none_or(|count| (count as usize) < statement::SAMPLES) && known.own > 0;
+        if few || known.wants_evidence() {
+            // Repeated values were dropped, or there is too little to judge by: some more.
+            if known.wants_evidence() {
+                entry.offered.store(0, Ordering::Relaxed);
+            }
             entry
                 .wants
                 .fetch_or(shmem::entry::Wants::SAMPLE, Ordering::AcqRel);
         }
     }
     Ok(())
+}
+
+/// Counts a sample's values, unless its shape is not the one that the statement is known by.
+fn count_values(known: &mut Known, shape: &QueryShape, bound: &[Option<String>], whole: bool) {
+    let alike = known.shape.as_ref().is_some_and(|expected| {
+        shape.uses.len() == expected.uses.len()
+            && shape.uses.iter().zip(&expected.uses).all(|(one, other)| {
+                one.role == other.role
+                    && one.instance == other.instance
+                    && one.element == other.element
+            })
+    });
+    if alike {
+        known.evidence.add(shape, bound, whole);
+    }
 }
 
 fn lookup(key: MemoryKey) -> SpiResult<Option<Known>> {
@@ -283,12 +318,26 @@ fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known
             }
         }),
     };
-    Ok(Known {
-        id: statement::save(&new)?,
+    let id = statement::save(&new)?;
+    // Of a statement that was known before, the samples counted earlier are in the table.
+    let mut evidence = statement::find(key.0, key.1, key.2, key.3)?
+        .filter(|found| found.id == id)
+        .map(|found| found.evidence)
+        .unwrap_or_default();
+    if super::samples_parameters()
+        && let Some(shape) = &shape
+    {
+        evidence.add(shape, &bound, true);
+    }
+    let known = Known {
+        id,
         kind: kind.to_owned(),
         shape,
         own,
-    })
+        evidence,
+    };
+    statement::save_evidence(&known)?;
+    Ok(known)
 }
 
 /// A statement of which only counters are there (its text was lost): it stands under its
@@ -314,23 +363,12 @@ fn placeholder(key: MemoryKey, drained: &Drained) -> SpiResult<Known> {
         kind: kind.to_owned(),
         shape: None,
         own: 0,
+        evidence: Evidence::default(),
     })
 }
 
 fn timestamp(microseconds: i64) -> Value {
     Value::from(super::moment::iso(microseconds))
-}
-
-/// Relation, field, role, kind of statement, tenant.
-type FieldKey = (String, String, String, String, String);
-
-/// Sums of one field use.
-#[derive(Default)]
-struct FieldSum {
-    relation_oid: u32,
-    calls: u64,
-    rows: u64,
-    milliseconds: f64,
 }
 
 fn write(
@@ -381,13 +419,9 @@ fn write(
             tenant_rows.push(json!({ "bucket": bucket, "tenant": tenant.tenant,
                 "statement": known.id, "calls": work.calls, "rows": work.rows,
                 "total_ms": work.nanoseconds as f64 / 1e6 }));
-            if let Some(shape) = &known.shape {
-                add_fields(&mut fields, shape, &known.kind, &tenant.tenant, &work);
-            }
+            add_fields(&mut fields, &known, one, &tenant.tenant, &work);
         }
-        if let Some(shape) = &known.shape {
-            add_fields(&mut fields, shape, &known.kind, "", &rest);
-        }
+        add_fields(&mut fields, &known, one, "", &rest);
     }
     let statements: Vec<Value> = statements
         .into_iter()
@@ -405,7 +439,8 @@ fn write(
         .map(|((relation, field, role, kind, tenant), sum)| {
             json!({ "bucket": bucket, "tenant": tenant, "relation": relation,
                 "relation_oid": sum.relation_oid, "field": field, "role": role, "kind": kind,
-                "calls": sum.calls, "rows": sum.rows, "total_ms": sum.milliseconds })
+                "calls": sum.calls, "rows": sum.rows, "total_ms": sum.milliseconds,
+                "rows_filtered": sum.filtered })
         })
         .collect();
     statement::add_counters(&statements, &stats, &fields)?;
@@ -464,68 +499,6 @@ fn stats_row(id: &str, bucket: &Value, plan: u64, sum: &shmem::entry::DrainedPla
         "cost": sum.cost as f64 / 100.0, "indexes": sum.indexes, "shared_hit": hit, "shared_read": read,
         "shared_dirtied": dirtied, "shared_written": written, "temp_read": temp_read,
         "temp_written": temp_written, "wal_bytes": wal, "histogram": histogram })
-}
-
-fn add_fields(
-    fields: &mut BTreeMap<FieldKey, FieldSum>,
-    shape: &QueryShape,
-    kind: &str,
-    tenant: &str,
-    work: &Work,
-) {
-    if work.calls == 0 {
-        return;
-    }
-    let mut seen = BTreeSet::new();
-    for field in &shape.uses {
-        let relation = &shape.instances[field.instance].relation;
-        if matches!(
-            relation.schema.as_str(),
-            "pg_catalog" | "information_schema" | "pg_toast" | "indexpilot"
-        ) {
-            continue;
-        }
-        let key = (
-            relation.qualified(),
-            field.element.for_people(),
-            role_name(field.role),
-            kind.to_owned(),
-            tenant.to_owned(),
-        );
-        // A field that a statement uses twice in one role is used once.
-        if !seen.insert(key.clone()) {
-            continue;
-        }
-        let sum = fields.entry(key).or_default();
-        sum.relation_oid = relation.oid;
-        sum.calls += work.calls;
-        sum.rows += work.rows;
-        sum.milliseconds += work.nanoseconds as f64 / 1e6;
-    }
-}
-
-/// Executions, rows and time.
-struct Work {
-    calls: u64,
-    rows: u64,
-    nanoseconds: u64,
-}
-
-impl Work {
-    fn of(drained: &Drained) -> Self {
-        drained.plans.iter().fold(
-            Work {
-                calls: 0,
-                rows: 0,
-                nanoseconds: 0,
-            },
-            |sum, plan| Work {
-                calls: sum.calls + plan.calls,
-                rows: sum.rows + plan.rows,
-                nanoseconds: sum.nanoseconds + plan.nanoseconds,
-            },
-        )
-    }
 }
 
 /// One row for each tenant and statement: an insertion must not meet a key twice.

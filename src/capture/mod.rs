@@ -3,9 +3,11 @@
 //! Backends count in shared memory (`pg::hooks`, `pg::shmem`); the worker saves
 //! ([`flush()`]); tables and views show.
 
+pub mod evidence;
 pub mod fields;
 pub mod flush;
 mod moment;
+mod usage;
 
 pub use flush::{flush, unsaved};
 

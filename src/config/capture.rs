@@ -1,7 +1,7 @@
 //! Settings of capture.
 
 use crate::pg::guc::{self, Checked};
-use crate::pg::hooks::tenant;
+use crate::pg::hooks::{filters, tenant};
 use crate::pg::shmem::Sizes;
 use indexpilot_model::setting::Refusal;
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
@@ -12,12 +12,21 @@ static TEXT_MEMORY: GucSetting<i32> = GucSetting::<i32>::new(6 * 1024);
 static MAX_TENANT_PAIRS: GucSetting<i32> = GucSetting::<i32>::new(8_192);
 static SAMPLE_PARAMETERS: GucSetting<bool> = GucSetting::<bool>::new(true);
 
+static FILTER_SAMPLING: GucSetting<i32> = GucSetting::<i32>::new(1_000);
+
 static TENANT_ID: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static TENANT_COLUMN: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"tenant_id"));
 static TENANT_SETTING: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static TENANT_SOURCE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"column"));
+
+struct FilterSampling;
+impl Checked<i32> for FilterSampling {
+    fn assigned(value: &i32) {
+        filters::set_rate(u32::try_from(*value).unwrap_or(0));
+    }
+}
 
 struct TenantId;
 impl Checked<str> for TenantId {
@@ -146,6 +155,18 @@ pub(super) fn define() {
         c"Keeps a few parameter values of each statement for planning it again.",
         c"They are visible to the statement's owner and to pg_read_all_stats only. Off: no value is kept, and statements are priced with generic plans.",
         &SAMPLE_PARAMETERS,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default 1000: counting rows at every node of a plan costs a few per cent of an execution,
+    // so of all executions a hundredth of one per cent. A statement's first execution is
+    // always among them.
+    guc::define_int::<FilterSampling>(
+        c"indexpilot.filter_sampling",
+        c"Sets in how many executions one is looked at for rows that filters throw away.",
+        c"The first execution of each statement is too. What follows from it is marked as an estimate. 0 looks at none.",
+        &FILTER_SAMPLING,
+        (0, 1_000_000),
         GucContext::Suset,
         GucFlags::default(),
     );

@@ -69,7 +69,7 @@ pub fn define_int<S: Checked<i32>>(
     context: GucContext,
     flags: GucFlags,
 ) {
-    // SAFETY: the hook catches panics and is of the type the server calls.
+    // SAFETY: the hooks catch panics and are of the type the server calls.
     unsafe {
         GucRegistry::define_int_guc_with_hooks(
             name,
@@ -81,7 +81,7 @@ pub fn define_int<S: Checked<i32>>(
             context,
             flags,
             Some(check_int::<S>),
-            None,
+            Some(assign_int::<S>),
             None,
         );
     }
@@ -179,6 +179,10 @@ unsafe extern "C-unwind" fn check_int<S: Checked<i32>>(
     // SAFETY: guc.c passes the address of the new value.
     let value = unsafe { *value };
     accepted(|| S::check(&value))
+}
+
+unsafe extern "C-unwind" fn assign_int<S: Checked<i32>>(value: i32, _: *mut c_void) {
+    let _ = catch_unwind(|| S::assigned(&value));
 }
 
 unsafe extern "C-unwind" fn assign_bool<S: Checked<bool>>(value: bool, _: *mut c_void) {

@@ -1,13 +1,14 @@
 //! Captured statements, `indexpilot.statement` and its companions: what the worker saves and
 //! what analysis and verification read.
 
+use crate::capture::evidence::Evidence;
 use crate::pg::spi;
 use indexpilot_model::StatementId;
 use indexpilot_model::query::QueryShape;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A statement as it is saved at first sight.
 #[derive(Clone, Debug)]
@@ -128,9 +129,10 @@ pub fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
     spi::as_extension_owner(|| {
         Spi::run_with_args(
             "INSERT INTO indexpilot.statement_source AS s (statement, captured_at, server_version,
-                 tree, shape, search_path, settings, parameter_types, own_parameters, samples)
+                 tree, shape, search_path, settings, parameter_types, own_parameters, samples,
+                 evidence, constants)
              VALUES ($1::uuid, now(), current_setting('server_version_num')::int, $2, $3::jsonb,
-                 $4, $5::jsonb, $6, $7, $8::jsonb)
+                 $4, $5::jsonb, $6, $7, $8::jsonb, '{}', '[]')
              ON CONFLICT (statement) DO UPDATE SET captured_at = excluded.captured_at,
                  server_version = excluded.server_version, tree = excluded.tree,
                  shape = excluded.shape, search_path = excluded.search_path,
@@ -138,7 +140,9 @@ pub fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
                  own_parameters = excluded.own_parameters,
                  samples = CASE WHEN s.parameter_types = excluded.parameter_types
                          AND jsonb_array_length(s.samples) > 0
-                     THEN s.samples ELSE excluded.samples END",
+                     THEN s.samples ELSE excluded.samples END,
+                 evidence = CASE WHEN s.shape = excluded.shape THEN s.evidence ELSE '{}' END,
+                 constants = CASE WHEN s.shape = excluded.shape THEN s.constants ELSE '[]' END",
             &arguments,
         )
     })
@@ -176,6 +180,52 @@ pub fn add_sample(id: &str, values: &[Option<String>], place: usize) -> SpiResul
     })
 }
 
+/// Saves which values a statement's fields are compared with, and which of them are nearly
+/// always the same.
+///
+/// # Errors
+/// What SPI reports.
+pub fn save_evidence(known: &Known) -> SpiResult<()> {
+    let Some(shape) = &known.shape else {
+        return Ok(());
+    };
+    let constants: Vec<Value> = known
+        .evidence
+        .constants()
+        .filter_map(|(number, value, count, seen)| {
+            let field = shape.uses.get(number)?;
+            Some(json!({
+                "relation": shape.instances[field.instance].relation.qualified(),
+                "field": field.element.for_people(), "value": value, "count": count, "seen": seen }))
+        })
+        .collect();
+    let arguments: [DatumWithOid; 3] = [
+        known.id.as_str().into(),
+        json(&known.evidence).into(),
+        json(&constants).into(),
+    ];
+    spi::as_extension_owner(|| {
+        Spi::run_with_args(
+            "UPDATE indexpilot.statement_source SET evidence = $2::jsonb, constants = $3::jsonb
+             WHERE statement = $1::uuid",
+            &arguments,
+        )
+    })
+}
+
+/// Forgets the values that fields are compared with: `sample_parameters` is off.
+///
+/// # Errors
+/// What SPI reports.
+pub fn forget_evidence() -> SpiResult<()> {
+    spi::as_extension_owner(|| {
+        Spi::run(
+            "UPDATE indexpilot.statement_source SET evidence = '{}', constants = '[]'
+             WHERE evidence <> '{}' OR constants <> '[]'",
+        )
+    })
+}
+
 /// What the worker keeps in mind of a statement.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -187,6 +237,17 @@ pub struct Known {
     pub shape: Option<QueryShape>,
     /// Parameters of the statement itself.
     pub own: usize,
+    /// Values that its fields are compared with.
+    pub evidence: Evidence,
+}
+
+impl Known {
+    /// Whether more samples would tell which of its fields are compared with constants.
+    pub fn wants_evidence(&self) -> bool {
+        self.shape
+            .as_ref()
+            .is_some_and(|shape| self.evidence.wants_more(shape, self.own))
+    }
 }
 
 /// A statement that an earlier worker saved.
@@ -205,7 +266,7 @@ pub fn find(query_id: u64, role: u32, top_level: bool, utility: bool) -> SpiResu
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
             let table = client.select(
-                "SELECT s.id::text, s.kind, o.shape::text, o.own_parameters
+                "SELECT s.id::text, s.kind, o.shape::text, o.own_parameters, o.evidence::text
                  FROM indexpilot.statement AS s
                  LEFT JOIN indexpilot.statement_source AS o ON o.statement = s.id
                  WHERE s.system_identifier = $1 AND s.database_oid = $2 AND s.query_id = $3
@@ -226,6 +287,10 @@ pub fn find(query_id: u64, role: u32, top_level: bool, utility: bool) -> SpiResu
                 kind: row.get::<String>(2)?.unwrap_or_default(),
                 shape,
                 own: row.get::<i32>(4)?.unwrap_or(0).max(0) as usize,
+                evidence: row
+                    .get::<String>(5)?
+                    .and_then(|text| serde_json::from_str(&text).ok())
+                    .unwrap_or_default(),
             }))
         })
     })
@@ -301,14 +366,18 @@ pub fn add_counters(statements: &[Value], stats: &[Value], fields: &[Value]) -> 
             ];
             Spi::run_with_args(
                 "INSERT INTO indexpilot.query_stats AS s (system_identifier, database_oid, bucket,
-                     tenant, relation, relation_oid, field, role, kind, calls, rows, total_ms)
+                     tenant, relation, relation_oid, field, role, kind, calls, rows, total_ms,
+                     rows_filtered)
                  SELECT $2, $3, r.* FROM jsonb_to_recordset($1::jsonb) AS r (bucket timestamptz,
                      tenant text, relation text, relation_oid oid, field text, role text,
-                     kind text, calls bigint, rows bigint, total_ms double precision)
+                     kind text, calls bigint, rows bigint, total_ms double precision,
+                     rows_filtered double precision)
                  ON CONFLICT (system_identifier, database_oid, bucket, tenant, relation, field,
                      role, kind)
                  DO UPDATE SET calls = s.calls + excluded.calls, rows = s.rows + excluded.rows,
                      total_ms = s.total_ms + excluded.total_ms,
+                     rows_filtered = CASE WHEN s.rows_filtered IS NULL THEN excluded.rows_filtered
+                         ELSE s.rows_filtered + coalesce(excluded.rows_filtered, 0) END,
                      relation_oid = excluded.relation_oid",
                 &arguments,
             )?;
@@ -414,9 +483,9 @@ pub fn tidy(days: u32) -> SpiResult<()> {
             (
                 "query_stats",
                 "system_identifier, database_oid, bucket, tenant, relation, field, role, kind,
-                 relation_oid, calls, rows, total_ms",
+                 relation_oid, calls, rows, total_ms, rows_filtered",
                 "system_identifier, database_oid, hour, tenant, relation, field, role, kind",
-                "max(relation_oid), sum(calls), sum(rows), sum(total_ms)",
+                "max(relation_oid), sum(calls), sum(rows), sum(total_ms), sum(rows_filtered)",
             ),
             (
                 "tenant_stats",

@@ -5,6 +5,7 @@ pub mod custom_setting;
 pub mod executor;
 pub mod ownership;
 pub mod planner;
+pub mod planstate;
 pub mod portal;
 pub mod querytree;
 pub mod shared_memory;

@@ -2,7 +2,7 @@
 //!
 //! The path of a known statement: no allocation, no lock, nothing that raises.
 
-use super::{frames, key, source, tenant, watching};
+use super::{filters, frames, key, source, tenant, watching};
 use crate::pg::compat::executor::{self as compat, RunArguments};
 use crate::pg::raw;
 use crate::pg::shmem::Block;
@@ -37,8 +37,12 @@ pub(super) unsafe fn install() {
 
 unsafe extern "C-unwind" fn start_hook(desc: *mut pg_sys::QueryDesc, flags: c_int) {
     frames::forget(desc);
+    filters::forget(desc);
     // SAFETY: the arguments are the server's and are handed on as they came.
     unsafe {
+        if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as c_int == 0 {
+            filters::started(desc);
+        }
         match PREVIOUS_START {
             Some(previous) => previous(desc, flags),
             None => raw::standard_ExecutorStart(desc, flags),
@@ -118,6 +122,9 @@ unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Fra
         match block.find(frame.key) {
             Some(entry) => {
                 entry.add(&execution);
+                if filters::is_sampled(desc) {
+                    filters::collect(entry, desc);
+                }
                 if let Some(tenant) = tenant::of(entry, frame.key, (*desc).params) {
                     block.add_tenant(
                         frame.key,

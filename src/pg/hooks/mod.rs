@@ -6,6 +6,7 @@
 //! raises nothing once a statement is known, and what runs at its first sight is caught.
 
 mod executor;
+pub mod filters;
 mod frames;
 mod planner;
 mod source;

@@ -1,7 +1,7 @@
 //! The planner hook: first sight of a statement (its text, tree and settings go to the
 //! worker), planning time, and which plan shape a cost stands for.
 
-use super::{frames, key, source, tenant, watching};
+use super::{filters, frames, key, source, tenant, watching};
 use crate::pg::compat::executor::query_id;
 use crate::pg::planwalk;
 use crate::pg::raw;
@@ -118,6 +118,9 @@ unsafe fn first_sight(
             }
         };
         let wants = entry.wants.load(Ordering::Relaxed);
+        if known.is_none() {
+            filters::sample_next();
+        }
         if wants & Wants::SOURCE != 0 {
             // One backend is enough. An ERROR that passes (a cancel) leaves the rest undone:
             // the worker asks again for what it never got.

@@ -80,12 +80,89 @@ pub struct Entry {
     pub source: AtomicU32,
     /// Parameter samples on their way (chunk chains).
     pub samples: [AtomicU32; SAMPLES],
-    /// Samples offered so far, for the reservoir.
+    /// Samples offered since the worker asked for some.
     pub offered: AtomicU32,
     /// Name of a fixed tenant.
     pub tenant_label: SharedLabel,
+    /// Rows thrown away by filters, in sampled executions.
+    pub filters: Filters,
     /// By plan, the last one for unknown plans.
     pub plans: [Plan; PLANS + 1],
+}
+
+/// Filters told apart in one statement; what finds no place is not counted.
+const FILTERS: usize = 6;
+
+/// Rows that filters threw away, summed since the entry was made (not since the last drain:
+/// an average is wanted, and samples are few).
+#[repr(C)]
+pub struct Filters {
+    /// Executions that were looked at.
+    pub sampled: AtomicU64,
+    slots: [FilterSlot; FILTERS],
+}
+
+#[repr(C)]
+struct FilterSlot {
+    /// Relation and a fold of the attributes; 0 is free.
+    key: AtomicU64,
+    attributes: AtomicU64,
+    rows: AtomicU64,
+}
+
+/// Rows of one relation that a filter over some attributes threw away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filtered {
+    /// pg_class.oid.
+    pub relation: u32,
+    /// Attribute numbers 1 to 62 as bits, 63 for all others.
+    pub attributes: u64,
+    /// Rows.
+    pub rows: u64,
+}
+
+impl Filters {
+    /// Adds what one scan threw away.
+    pub fn add(&self, found: Filtered) {
+        let fold = (found.attributes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+        let key = u64::from(found.relation) << 32 | u64::from(fold);
+        for slot in &self.slots {
+            let taken = slot
+                .key
+                .compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire);
+            if taken.is_ok() {
+                slot.attributes.store(found.attributes, Ordering::Relaxed);
+            }
+            if taken.is_ok() || taken == Err(key) {
+                slot.rows.fetch_add(found.rows, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
+    /// Executions looked at, and what was thrown away in all of them.
+    pub fn read(&self) -> (u64, Vec<Filtered>) {
+        let filtered = self
+            .slots
+            .iter()
+            .filter(|slot| slot.key.load(Ordering::Acquire) != 0)
+            .map(|slot| Filtered {
+                relation: (slot.key.load(Ordering::Relaxed) >> 32) as u32,
+                attributes: slot.attributes.load(Ordering::Relaxed),
+                rows: slot.rows.load(Ordering::Relaxed),
+            })
+            .collect();
+        (self.sampled.load(Ordering::Relaxed), filtered)
+    }
+
+    fn clear(&self) {
+        self.sampled.store(0, Ordering::Relaxed);
+        for slot in &self.slots {
+            slot.rows.store(0, Ordering::Relaxed);
+            slot.attributes.store(0, Ordering::Relaxed);
+            slot.key.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What the worker still wants of a statement.
@@ -159,6 +236,10 @@ pub struct Drained {
     pub planning_nanoseconds: u64,
     /// Plans that were run.
     pub plans: Vec<DrainedPlan>,
+    /// Executions in which filters were looked at, since the entry was made.
+    pub sampled: u64,
+    /// Rows thrown away in those.
+    pub filtered: Vec<Filtered>,
 }
 
 impl Entry {
@@ -307,7 +388,10 @@ impl Entry {
         if plans.is_empty() && errors == 0 && plannings == 0 {
             return None;
         }
+        let (sampled, filtered) = self.filters.read();
         Some(Drained {
+            sampled,
+            filtered,
             query_id: self.query_id.load(Ordering::Relaxed),
             user: self.user.load(Ordering::Relaxed),
             top_level: self.top_level.load(Ordering::Relaxed) != 0,
@@ -340,6 +424,7 @@ impl Entry {
         for plan in &self.plans {
             plan.fingerprint.store(0, Ordering::Relaxed);
         }
+        self.filters.clear();
         self.tenant_source.store(0, Ordering::Relaxed);
         self.wants.store(0, Ordering::Relaxed);
         self.offered.store(0, Ordering::Relaxed);
