@@ -175,6 +175,10 @@ fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
         let Some(source) = block.take(sample).and_then(|bytes| decode(&bytes)) else {
             continue;
         };
+        if !super::samples_parameters() {
+            // On its way when sampling was switched off.
+            continue;
+        }
         let Some(mut known) = lookup(key)? else {
             continue;
         };

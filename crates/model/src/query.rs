@@ -103,6 +103,8 @@ pub enum FieldRole {
     Opaque = 24,
     /// Trigram similarity operators (`%`, `<%`).
     Similarity = 25,
+    /// Compared with another field of the same row: no index on either one serves.
+    SameRow = 26,
 }
 
 /// What a field is compared with.

@@ -97,8 +97,9 @@ unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
 unsafe extern "C-unwind" fn end_hook(desc: *mut pg_sys::QueryDesc) {
     // SAFETY: a started query; the frame is a plain copy.
     unsafe {
+        // What has a frame was watched when it began.
         if frames::count() != 0
-            && let Some(block) = watching()
+            && let Some(block) = crate::pg::shmem::block()
             && let Some(frame) = frames::finish(desc)
         {
             count(block, desc, &frame);
@@ -111,7 +112,7 @@ unsafe extern "C-unwind" fn end_hook(desc: *mut pg_sys::QueryDesc) {
 }
 
 #[inline(always)]
-unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Frame) {
+unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Finished) {
     // SAFETY: a started query whose plan is there until it ends.
     unsafe {
         let statement = (*desc).plannedstmt;
@@ -149,7 +150,7 @@ unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Fra
 unsafe fn first_met(
     block: &Block,
     desc: *mut pg_sys::QueryDesc,
-    frame: &frames::Frame,
+    frame: &frames::Finished,
     execution: &crate::pg::shmem::entry::Execution,
 ) {
     // SAFETY: a started query; globals of this process.

@@ -16,22 +16,32 @@ const SUBTRANSACTIONS: usize = 256;
 
 /// One query under way.
 #[derive(Clone, Copy)]
-pub struct Frame {
+struct Frame {
     /// The executor's descriptor; null for planning and for utility statements.
-    pub desc: *mut pg_sys::QueryDesc,
+    desc: *mut pg_sys::QueryDesc,
     /// Key of its entry.
-    pub key: u64,
+    key: u64,
     /// Depth while it runs, 0 between two fetches.
-    pub running: u32,
+    running: u32,
     /// Whether a client sent it.
-    pub top_level: bool,
-    /// Tenant of the execution, 0 is none.
-    pub tenant: u64,
+    top_level: bool,
     /// Sum of the finished runs.
-    pub nanoseconds: u64,
+    nanoseconds: u64,
     started: u64,
     before: Usage,
     used: Usage,
+}
+
+/// What is left of a query that has ended.
+#[derive(Clone, Copy)]
+pub struct Finished {
+    /// Key of its entry.
+    pub key: u64,
+    /// Whether a client sent it.
+    pub top_level: bool,
+    /// Time of all its runs.
+    pub nanoseconds: u64,
+    used: [u64; 7],
 }
 
 /// Counters of the backend (pgBufferUsage, pgWalUsage).
@@ -72,7 +82,6 @@ const EMPTY: Frame = Frame {
     key: 0,
     running: 0,
     top_level: false,
-    tenant: 0,
     nanoseconds: 0,
     started: 0,
     before: Usage::NONE,
@@ -148,7 +157,6 @@ pub unsafe fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64)
             frame.desc = desc;
             frame.key = key(top_level);
             frame.top_level = top_level;
-            frame.tenant = 0;
             frame.nanoseconds = 0;
             frame.used = Usage::NONE;
             position
@@ -184,17 +192,23 @@ pub fn end(desc: *mut pg_sys::QueryDesc) {
 
 /// The query is over: takes its frame out.
 #[inline(always)]
-pub fn finish(desc: *mut pg_sys::QueryDesc) -> Option<Frame> {
+pub fn finish(desc: *mut pg_sys::QueryDesc) -> Option<Finished> {
     let stack = stack();
     let position = position(stack, desc)?;
-    let frame = stack.frames[position];
+    let frame = &stack.frames[position];
+    let finished = Finished {
+        key: frame.key,
+        top_level: frame.top_level,
+        nanoseconds: frame.nanoseconds,
+        used: frame.used.0,
+    };
     stack.count -= 1;
     if position < stack.count {
         stack
             .frames
             .copy_within(position + 1..stack.count + 1, position);
     }
-    Some(frame)
+    Some(finished)
 }
 
 /// Planning or a utility statement begins: something without descriptor, which ends before
@@ -215,7 +229,6 @@ pub unsafe fn begin_other(key: impl FnOnce(bool) -> u64) -> bool {
     frame.desc = std::ptr::null_mut();
     frame.key = key(top_level);
     frame.top_level = top_level;
-    frame.tenant = 0;
     frame.nanoseconds = 0;
     frame.used = Usage::NONE;
     frame.running = depth;
@@ -229,7 +242,7 @@ pub unsafe fn begin_other(key: impl FnOnce(bool) -> u64) -> bool {
 
 /// The innermost planning or utility statement ends: takes its frame out.
 #[inline(always)]
-pub fn finish_other() -> Option<Frame> {
+pub fn finish_other() -> Option<Finished> {
     end(std::ptr::null_mut());
     finish(std::ptr::null_mut())
 }
@@ -243,7 +256,7 @@ pub fn forget(desc: *mut pg_sys::QueryDesc) {
     }
 }
 
-impl Frame {
+impl Finished {
     /// What the execution adds to its entry.
     #[inline(always)]
     pub fn execution(&self, rows: u64, cost_bits: u64) -> Execution {
@@ -251,7 +264,7 @@ impl Frame {
             rows,
             nanoseconds: self.nanoseconds,
             cost_bits,
-            resources: self.used.0,
+            resources: self.used,
         }
     }
 }

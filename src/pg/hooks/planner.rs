@@ -140,7 +140,7 @@ unsafe fn first_sight(
 }
 
 #[inline(always)]
-unsafe fn after(planned: *mut pg_sys::PlannedStmt, frame: &frames::Frame) {
+unsafe fn after(planned: *mut pg_sys::PlannedStmt, frame: &frames::Finished) {
     // SAFETY: a planned statement, just made.
     unsafe {
         if planned.is_null() || query_id(planned) == 0 {

@@ -62,7 +62,7 @@ impl Builder {
                 // condition would.
                 let one_row = one == two && comparison.one_row;
                 let role = if one_row {
-                    FieldRole::Opaque
+                    FieldRole::SameRow
                 } else {
                     match comparison.fixed {
                         Some(fixed @ FieldRole::Inequality) => fixed,
