@@ -50,7 +50,7 @@ impl Builder {
             // Looked at row by row after the join: read, but no filter that an index serves.
             self.mark((*action).qual, scope, false);
             for entry in items::<pg_sys::TargetEntry>((*action).targetList).collect::<Vec<_>>() {
-                self.mark((*entry).expr.cast(), scope, false);
+                self.mark((*entry).expr.cast(), scope, true);
                 if (*action).commandType == pg_sys::CmdType::CMD_UPDATE {
                     self.assign(scope, (*entry).resno);
                 }
