@@ -5,16 +5,17 @@
 //! held while the solver thinks.
 
 use super::{configuration, session, setup};
-use crate::pg::catalog::ServerCatalog;
+use crate::pg::catalog::{self, ServerCatalog};
 use crate::pg::clock;
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::whatif::{Planner, StatementSource};
 use crate::store::captured::{self, Captured};
 use crate::store::recommendation::{self, Run, Stored};
 use indexpilot_advisor::lifecycle::{State, ban_days};
+use indexpilot_advisor::plan::MS_PER_UNIT;
 use indexpilot_advisor::pricing::Load;
 use indexpilot_advisor::selection::Pulse;
-use indexpilot_advisor::workload::Statement;
+use indexpilot_advisor::workload::{self, Statement};
 use indexpilot_model::config::Stage;
 use indexpilot_model::price::{PriceError, SizeEstimate};
 use indexpilot_model::query::Comparand;
@@ -120,13 +121,41 @@ fn statement(captured: &Captured, shapes: Vec<QueryShape>, span_days: f64) -> St
             .collect(),
         calls_per_day: calls,
         rows_per_call,
-        load: Load::Measured {
-            ms_per_day: captured.total_ms / span_days,
+        load: Load::Plans {
+            calls_per_day: calls,
+            plans: captured.plans.clone(),
         },
         // Where several different calls were sampled, what was the same in all is fixed.
         constants_fixed: captured.stored.samples.len() >= 3,
         max_regression: None,
         tenants: Vec::new(),
+    }
+}
+
+/// Share of the pages that lie in memory: what statements found in shared buffers, or what
+/// the operator says of the cache (`effective_cache_size`) where that is more, because what
+/// the system's cache holds counts as read.
+fn warmth(captured: &[Captured]) -> f64 {
+    let hit: f64 = captured.iter().map(|c| c.blocks.0).sum();
+    let read: f64 = captured.iter().map(|c| c.blocks.1).sum();
+    let found = if hit + read > 0.0 {
+        hit / (hit + read)
+    } else {
+        0.0
+    };
+    let held = transaction::run(catalog::share_in_cache).unwrap_or(0.0);
+    found.max(held)
+}
+
+/// Milliseconds for a planner cost unit on this host, over all that ran; within a factor of
+/// twenty of the usual, because a few odd statements are no host.
+fn ms_per_unit(captured: &[Captured]) -> f64 {
+    let plans = captured.iter().flat_map(|c| &c.plans);
+    let (ms, cost) = plans.fold((0.0, 0.0), |(ms, cost), p| (ms + p.ms, cost + p.cost));
+    if cost > 0.0 && ms > 0.0 {
+        (ms / cost).clamp(MS_PER_UNIT / 20.0, MS_PER_UNIT * 20.0)
+    } else {
+        MS_PER_UNIT
     }
 }
 
@@ -181,9 +210,17 @@ fn analyse_captured(
         planner: Planner::with_sample_rows(super::SAMPLE_ROWS),
         catalog: ServerCatalog::default(),
     };
+    let warmth = warmth(captured);
+    ports.planner.set_warmth(warmth);
+    let amounts: Vec<_> = captured.iter().map(|c| (c.calls, c.total_ms)).collect();
     let mut statements = Vec::new();
     let mut left_out = Vec::new();
-    for captured in captured {
+    for (captured, rare) in captured.iter().zip(workload::rare(&amounts)) {
+        // What it writes counts however rare it is.
+        if let (Some(why), "select") = (rare, captured.kind.as_str()) {
+            left_out.push((session::label(&captured.text), why));
+            continue;
+        }
         let source = StatementSource::Stored(captured.stored.clone());
         let planner = &mut ports.planner;
         let loaded = transaction::run(|| {
@@ -202,6 +239,7 @@ fn analyse_captured(
         Ok(setup) => setup,
         Err(error) => return Err(error.to_string()),
     };
+    setup.plan.ms_per_unit = ms_per_unit(captured);
     setup.plan.previous = Some(
         known
             .iter()

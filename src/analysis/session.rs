@@ -2,7 +2,7 @@
 //! rights. Nothing is captured, nothing is stored.
 
 use super::{configuration, setup};
-use crate::pg::catalog::ServerCatalog;
+use crate::pg::catalog::{ServerCatalog, share_in_cache};
 use crate::pg::clock;
 use crate::pg::whatif::{Planner, StatementSource};
 use indexpilot_advisor::pricing::Load;
@@ -94,6 +94,7 @@ pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), Selection
     setup.plan.rules.switch_share = 0.0;
     let deadline = clock::now() + (request.time_limit * 1e6) as i64;
     let mut planner = Planner::with_sample_rows(super::SAMPLE_ROWS);
+    planner.set_warmth(share_in_cache());
     let mut catalog = ServerCatalog::default();
     let mut statements = Vec::new();
     let mut failed = Vec::new();

@@ -3,6 +3,7 @@
 
 use crate::pg::spi;
 use crate::pg::whatif::{Sample, StoredStatement};
+use indexpilot_advisor::pricing::PlanTime;
 use indexpilot_model::StatementId;
 use indexpilot_model::hash::StableHash;
 use indexpilot_model::query::QueryShape;
@@ -39,12 +40,10 @@ pub struct Captured {
     pub rows: f64,
     /// Time in the executor, milliseconds.
     pub total_ms: f64,
-    /// Sum of the planner's costs of the plans that ran.
-    #[expect(
-        dead_code,
-        reason = "milliseconds per cost unit are not calibrated from it yet"
-    )]
-    pub cost: f64,
+    /// The same by plan: executions, milliseconds, the planner's cost summed.
+    pub plans: Vec<PlanTime>,
+    /// Shared blocks found in the cache, and read into it.
+    pub blocks: (f64, f64),
 }
 
 /// Statements that ran since `since` (microseconds since the Unix epoch) and can be planned,
@@ -65,16 +64,27 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                 "SELECT s.id::text, s.identity, s.role_name, s.top_level, s.kind, s.query,
                      r.oid, o.shape::text, o.tree, o.search_path, o.settings::text,
                      o.parameter_types, o.samples::text,
-                     t.calls::double precision, t.rows::double precision, t.total_ms, t.cost,
-                     o.own_parameters, (extract(epoch FROM t.oldest) * 1000000)::bigint
+                     t.calls::double precision, t.rows::double precision, t.total_ms, t.plan_calls,
+                     o.own_parameters, (extract(epoch FROM t.oldest) * 1000000)::bigint,
+                     t.hit::double precision, t.read::double precision,
+                     t.plan_ms, t.plan_cost
                  FROM indexpilot.statement AS s
                  JOIN indexpilot.statement_source AS o ON o.statement = s.id
                  JOIN pg_roles AS r ON r.oid = s.role_oid
-                 JOIN LATERAL (SELECT sum(b.calls) AS calls, sum(b.rows) AS rows,
-                         sum(b.total_ms) AS total_ms, sum(b.cost) AS cost,
-                         min(b.bucket) AS oldest
-                     FROM indexpilot.statement_history AS b
-                     WHERE b.statement = s.id AND b.bucket >= to_timestamp($3) - interval '5 min') AS t
+                 JOIN LATERAL (SELECT sum(p.calls) AS calls, sum(p.rows) AS rows,
+                         sum(p.total_ms) AS total_ms, min(p.oldest) AS oldest,
+                         sum(p.hit) AS hit, sum(p.read) AS read,
+                         array_agg(p.calls::double precision ORDER BY p.plan) AS plan_calls,
+                         array_agg(p.total_ms ORDER BY p.plan) AS plan_ms,
+                         array_agg(p.cost ORDER BY p.plan) AS plan_cost
+                     FROM (SELECT b.plan, sum(b.calls) AS calls, sum(b.rows) AS rows,
+                             sum(b.total_ms) AS total_ms, sum(b.cost) AS cost,
+                             min(b.bucket) AS oldest, sum(b.shared_hit) AS hit,
+                             sum(b.shared_read) AS read
+                         FROM indexpilot.statement_history AS b
+                         WHERE b.statement = s.id
+                           AND b.bucket >= to_timestamp($3) - interval '5 min'
+                         GROUP BY b.plan) AS p) AS t
                      ON t.calls > 0
                  WHERE s.system_identifier = $1 AND s.database_oid = $2
                    AND s.kind <> 'utility'
@@ -100,6 +110,7 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                 let role = text(3)?;
                 let top_level = row.get::<bool>(4)?.unwrap_or(true);
                 let identity = row.get::<i64>(2)?.unwrap_or(0);
+                let numbers = |column| row.get::<Vec<f64>>(column).map(Option::unwrap_or_default);
                 let number = |column| row.get::<f64>(column).map(Option::unwrap_or_default);
                 found.push(Captured {
                     id: StatementId(
@@ -146,7 +157,13 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                     calls: number(14)?,
                     rows: number(15)?,
                     total_ms: number(16)?,
-                    cost: number(17)?,
+                    plans: numbers(17)?
+                        .into_iter()
+                        .zip(numbers(22)?)
+                        .zip(numbers(23)?)
+                        .map(|((calls, ms), cost)| PlanTime { calls, ms, cost })
+                        .collect(),
+                    blocks: (number(20)?, number(21)?),
                 });
             }
             Ok(found)

@@ -146,6 +146,12 @@ impl Cycle {
     fn duties_in_order(&mut self, now: i64) -> Result<bool, (&'static str, ServerError)> {
         let config = config::current();
         let mut busy = false;
+        // An interval that was shortened counts from now, not after the pause that was set
+        // under the longer one.
+        let latest = now + i64::from(config.analysis_interval) * 1_000_000;
+        if self.slot.analysis_due() > latest {
+            self.slot.set_analysis_due(latest);
+        }
         let flush_due = now - self.flushed_at >= i64::from(config.flush_interval) * 1_000_000;
         let analysis_due = !config.off.contains(Module::Advisor)
             && (self.slot.asked(Request::Analyze) || self.slot.analysis_due() <= now);

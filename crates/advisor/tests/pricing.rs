@@ -332,6 +332,7 @@ fn caution_refuses_a_lure() {
             };
             Ok(Price {
                 cost,
+                warm: cost,
                 spread: (cost, cost),
                 used: if lured { vec![CandidateId(0)] } else { vec![] },
                 used_existing: vec![],

@@ -66,6 +66,7 @@ fn hot_problem(updates: f64) -> Problem {
             table: 1,
             label: "contacts".into(),
             indexes_outside: 3,
+            bytes: 1 << 30,
             write_ms_now: 1e6,
         }],
         ..Problem::default()
@@ -171,6 +172,7 @@ fn every_rule_gives_its_reason() {
             table: 1,
             label: "t".into(),
             indexes_outside: 1,
+            bytes: 1 << 30,
             write_ms_now: 1_000.0,
         }],
         ..Problem::default()

@@ -50,6 +50,10 @@ pub struct Price {
     /// Mean total cost over the statement's parameter samples (the generic plan where it
     /// has none).
     pub cost: f64,
+    /// The same with as many pages in memory as the port was told of: what is believed of
+    /// the plan, while `cost` decides which plan is taken. Equal to `cost` where nothing was
+    /// told.
+    pub warm: f64,
     /// Lowest and highest cost over the samples.
     pub spread: (f64, f64),
     /// Registered hypothetical indexes that the plans use.

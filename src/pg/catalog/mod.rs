@@ -127,6 +127,22 @@ pub fn extension_schema(name: &str) -> Option<String> {
     })
 }
 
+/// Share of this database's pages that the cache holds at most, 0…1, by what the operator
+/// says of it (`effective_cache_size`). Pages as of the last VACUUM or ANALYZE.
+pub fn share_in_cache() -> f64 {
+    let pages = spi::as_extension_owner(|| {
+        Spi::get_one::<f64>(
+            "SELECT sum(c.relpages)::double precision FROM pg_class AS c
+             WHERE c.relkind IN ('r', 'i', 'm', 't')",
+        )
+        .ok()
+        .flatten()
+    });
+    // SAFETY: a setting of this backend.
+    let cache = f64::from(unsafe { pg_sys::effective_cache_size });
+    (cache / pages.unwrap_or(0.0).max(1.0)).clamp(0.0, 1.0)
+}
+
 fn read(oid: Oid) -> Option<RelationInfo> {
     let document = spi::as_extension_owner(|| {
         Spi::get_one_with_args::<String>(query::RELATION, &[pg_sys::Oid::from(oid).into()])

@@ -230,6 +230,7 @@ impl Planner {
                     };
                     let evaluation = self.plans.within(|| {
                         self.plan_set(
+                            id,
                             statement,
                             &shown,
                             &carriers,
@@ -276,6 +277,7 @@ impl Planner {
     #[allow(clippy::too_many_arguments)] // What one plan needs, nothing of it kept together.
     fn plan_set(
         &self,
+        id: StatementId,
         statement: &Statement,
         shown: &Shown<'_>,
         carriers: &[*const Carrier],
@@ -295,7 +297,7 @@ impl Planner {
                 params,
             };
             let mut sample = SampleCost::default();
-            for query in &statement.queries {
+            for (number, query) in statement.queries.iter().enumerate() {
                 pgrx::check_for_interrupts!();
                 *calls += 1;
                 // SAFETY: a copy of an analysed query, its relations locked.
@@ -311,7 +313,13 @@ impl Planner {
                     for scan in &mut reading.nested {
                         scan.correlation = self.correlation(scan.index);
                     }
-                    sample.add(reading, planwalk::fingerprint(planned).0);
+                    let fingerprint = planwalk::fingerprint(planned).0;
+                    let key = (id, position, number, fingerprint);
+                    let source = statement.text.as_ptr();
+                    let (warm, more) = stopwatch
+                        .planner(|| self.warmth.cost(key, &reading, *query, source, &scope));
+                    *calls += more;
+                    sample.add(reading, warm, fingerprint);
                     if explain && position == 0 {
                         plans.push(explain::json(
                             planned,

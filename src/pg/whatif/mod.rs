@@ -35,6 +35,7 @@ mod stored;
 mod stored_bytes;
 mod sum;
 mod text;
+mod warm;
 mod watch;
 
 pub use accounting::counters;
@@ -63,6 +64,7 @@ use scope::Scope;
 use statement::Statement;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use warm::Warmth;
 
 /// Puts the planner hooks in place. Once, from `_PG_init`.
 pub fn install() {
@@ -100,6 +102,7 @@ pub struct Planner {
     carriers: HashMap<pg_sys::Oid, Carrier>,
     samples: Samples,
     cache: Cache,
+    warmth: Warmth,
     /// For one call, and for one plan within it.
     scratch: Context,
     plans: Context,
@@ -136,6 +139,7 @@ impl Planner {
             carriers: HashMap::new(),
             samples: Samples::default(),
             cache: Cache::default(),
+            warmth: Warmth::default(),
             scratch: Context::new(c"indexpilot what-if"),
             plans: Context::new(c"indexpilot what-if plan"),
             calls: 0,
@@ -148,6 +152,12 @@ impl Planner {
         let mut planner = Self::new();
         planner.samples.most_rows = most_rows;
         planner
+    }
+
+    /// Prices plans also with this share of the pages in memory (`Price::warm`).
+    pub fn set_warmth(&mut self, share: f64) {
+        self.warmth = Warmth::new(share);
+        self.cache = Cache::default();
     }
 
     /// Makes a statement known: analyses it, plans it once and checks that its user may run
@@ -169,6 +179,7 @@ impl Planner {
         });
         let statement = counted(checked)?;
         self.cache.forget(id);
+        self.warmth.forget(id);
         self.statements.insert(id, statement);
         Ok(())
     }

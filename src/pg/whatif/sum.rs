@@ -9,14 +9,16 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub(super) struct SampleCost {
     cost: f64,
+    warm: f64,
     rows: f64,
     readings: Vec<planwalk::Reading>,
     fingerprint: u64,
 }
 
 impl SampleCost {
-    pub(super) fn add(&mut self, reading: planwalk::Reading, fingerprint: u64) {
+    pub(super) fn add(&mut self, reading: planwalk::Reading, warm: f64, fingerprint: u64) {
         self.cost += reading.cost;
+        self.warm += warm;
         self.rows += reading.rows;
         // Several queries make one fingerprint; a single one keeps its own.
         self.fingerprint = self.fingerprint.rotate_left(1) ^ fingerprint;
@@ -29,6 +31,7 @@ impl SampleCost {
 pub(super) struct Sum {
     weight: f64,
     cost: f64,
+    warm: f64,
     rows: f64,
     lowest: Option<f64>,
     highest: f64,
@@ -47,6 +50,7 @@ impl Sum {
     ) {
         self.weight += weight;
         self.cost += weight * sample.cost;
+        self.warm += weight * sample.warm;
         self.rows += weight * sample.rows;
         self.lowest = Some(
             self.lowest
@@ -89,6 +93,7 @@ impl Sum {
         let weight = if self.weight > 0.0 { self.weight } else { 1.0 };
         Price {
             cost: self.cost / weight,
+            warm: self.warm / weight,
             spread: (self.lowest.unwrap_or(0.0), self.highest),
             used: self.used,
             used_existing: self.used_existing,

@@ -84,6 +84,7 @@ pub fn add_merged(candidates: &mut Vec<Candidate>, settings: &Settings) {
                     origins: BTreeSet::from([Origin::Merged]),
                     statements: Vec::new(),
                     score: 0.9 * (a.score + b.score),
+                    place: usize::MAX,
                 });
             }
         }

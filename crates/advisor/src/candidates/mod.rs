@@ -39,8 +39,11 @@ pub struct Settings {
     pub max_columns: usize,
     /// Candidates from one statement, at most.
     pub most_per_statement: usize,
-    /// Candidates on one relation, at most.
+    /// Candidates on one relation beside those of [`Settings::each_statement`], at most.
     pub most_per_relation: usize,
+    /// Candidates that each statement keeps whatever the others propose, its fittest: or a
+    /// few statements that take the most time would crowd out what all others need.
+    pub each_statement: usize,
     /// Columns of a payload, at most; 0 proposes none.
     pub max_include: usize,
     /// Bytes of a payload a row, at most.
@@ -57,6 +60,7 @@ impl Default for Settings {
             max_columns: 4,
             most_per_statement: 40,
             most_per_relation: 120,
+            each_statement: 6,
             max_include: 6,
             max_include_bytes: 64.0,
             trigram_schema: None,
@@ -108,6 +112,8 @@ pub struct Candidate {
     pub statements: Vec<usize>,
     /// Rank among the candidates of its relation: Σ weight × fit. Not a price.
     pub score: f64,
+    /// Best place that it has among the candidates of a statement, 0 the fittest.
+    pub place: usize,
 }
 
 /// A definition that was thought of and dropped, with the reason.
@@ -176,8 +182,11 @@ pub fn generate(
                 &mut proposals,
             );
         }
+        let mut places: BTreeMap<Oid, usize> = BTreeMap::new();
         for proposal in best(proposals, settings.most_per_statement) {
-            add(&mut found, proposal, number, source.weight);
+            let place = places.entry(proposal.definition.relation.oid).or_default();
+            add(&mut found, proposal, number, source.weight, *place);
+            *place += 1;
         }
     }
     for relation in relations.values() {
@@ -190,6 +199,7 @@ pub fn generate(
             let candidate = entry(&mut found, proposal.definition);
             candidate.origins.insert(proposal.origin);
             candidate.score += proposal.fit;
+            candidate.place = 0;
         }
     }
     let mut by_relation: BTreeMap<Oid, Vec<Candidate>> = BTreeMap::new();
@@ -207,7 +217,7 @@ pub fn generate(
         sort(&mut candidates);
         merge::add_merged(&mut candidates, settings);
         sort(&mut candidates);
-        candidates.truncate(settings.most_per_relation);
+        keep_best(&mut candidates, settings);
         for mut candidate in candidates {
             candidate.statements = relevant(&candidate.definition, relation, &instances);
             match existing::covered_by(&candidate.definition, relation) {
@@ -274,6 +284,7 @@ fn entry(
             origins: BTreeSet::new(),
             statements: Vec::new(),
             score: 0.0,
+            place: usize::MAX,
         })
 }
 
@@ -282,6 +293,7 @@ fn add(
     proposal: Proposal,
     statement: usize,
     weight: f64,
+    place: usize,
 ) {
     let candidate = entry(found, proposal.definition);
     candidate.origins.insert(proposal.origin);
@@ -289,6 +301,20 @@ fn add(
         candidate.statements.push(statement);
     }
     candidate.score += weight.max(f64::MIN_POSITIVE) * proposal.fit;
+    candidate.place = candidate.place.min(place);
+}
+
+/// The fittest of each statement and the highest ranked of the rest, in their order.
+fn keep_best(candidates: &mut Vec<Candidate>, settings: &Settings) {
+    let mut room = settings.most_per_relation;
+    candidates.retain(|candidate| {
+        let by_right = candidate.place < settings.each_statement;
+        let keep = by_right || room > 0;
+        if keep {
+            room = room.saturating_sub(1);
+        }
+        keep
+    });
 }
 
 fn sort(candidates: &mut [Candidate]) {

@@ -47,6 +47,10 @@ impl Settings {
                 max_write_overhead: Some(config.max_write_overhead),
                 max_regression: config.max_regression,
                 min_improvement: config.min_improvement,
+                storage_share: match config.storage_budget {
+                    Some(_) => 0.0,
+                    None => STORAGE_SHARE,
+                },
                 ..Rules::default()
             },
             ms_per_unit: MS_PER_UNIT,
@@ -60,6 +64,12 @@ impl Settings {
         }
     }
 }
+
+/// What room costs where no budget says so: indexes as large as all tables concerned have to
+/// save half a per cent of the time. That is the planner's noise (the median error of a
+/// hypothetical price is about a per cent), so what saves less for its size may save nothing,
+/// while it certainly takes cache, disk, WAL and vacuum's time.
+pub const STORAGE_SHARE: f64 = 0.005;
 
 /// Milliseconds for a planner cost unit on a present-day host with data in memory: a page of
 /// a sequential scan, some 5–20 µs. Replaced by what is measured as soon as something is.

@@ -142,7 +142,7 @@ pub fn assemble(
         .map(|(number, statement)| WorkloadStatement {
             id: statement.id,
             label: statement.label.clone(),
-            load: statement.load,
+            load: statement.load.clone(),
             max_regression: statement.max_regression,
             relevant: (0..served.len())
                 .filter(|&o| served[o].contains(&number))
@@ -263,6 +263,7 @@ fn add_writes(
             table: relation.name.oid,
             label: indexpilot_model::expression::readable(&relation.name.qualified()),
             indexes_outside: outside.len() as u32,
+            bytes: relation.pages * 8192,
             write_ms_now: load.ms.max(
                 (load.inserts + load.updates + load.deletes) * 2.0 * settings.upkeep.insert_ms,
             ),

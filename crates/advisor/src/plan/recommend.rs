@@ -257,7 +257,7 @@ fn recommendation(
     let measured = decision
         .statements
         .iter()
-        .filter(|(q, _)| matches!(statements[*q].load, crate::pricing::Load::Measured { .. }))
+        .filter(|(q, _)| statements[*q].load.seen_ms().is_some())
         .count();
     Recommendation {
         identity: identity(action, &name),

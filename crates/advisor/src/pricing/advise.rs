@@ -290,7 +290,7 @@ fn first_look(
         };
         // The program needs the plan without any option; mostly it follows.
         asker.price(statement, pricing, must, 0.0)?;
-        let weight = verify::weight(statement.load, Some(now));
+        let weight = verify::weight(&statement.load, Some(now));
         let droppable_used = now.used != must && now.used.len() > must.len();
         hopes.push((weight * (now.cost - best.cost).max(0.0), q));
         if droppable_used && let Some(last) = hopes.last_mut() {

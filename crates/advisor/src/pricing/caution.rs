@@ -77,10 +77,11 @@ impl Caution {
         limit_spread: 1.0,
     };
 
-    /// What we believe the plan costs; never less than the planner says.
+    /// What we believe the plan costs; never less than the planner says with pages as warm
+    /// as they are ([`Price::warm`]).
     pub fn believed(&self, price: &Price) -> f64 {
         let [descents, scattered, ordered] = inner_work(&price.traits);
-        let mut cost = price.cost
+        let mut cost = price.warm
             + self.descent * descents
             + self.scattered_fetch * scattered
             + self.ordered_fetch * ordered;
@@ -88,11 +89,11 @@ impl Caution {
         // disagree widely, believe the dear ones more.
         if price.traits.limit && price.spread.1 > 4.0 * price.spread.0.max(1e-9) {
             cost = cost.max(
-                price.cost
+                price.warm
                     + (self.limit_spread - 1.0).max(0.0) * (price.spread.1 - price.cost).max(0.0),
             );
         }
-        cost.max(price.cost)
+        cost
     }
 
     /// Fits the three amounts to measurements by non-negative least squares on relative
@@ -162,6 +163,7 @@ mod tests {
     fn price(cost: f64, scans: Vec<InnerScan>) -> Price {
         Price {
             cost,
+            warm: cost,
             spread: (cost, cost),
             used: vec![],
             used_existing: vec![],

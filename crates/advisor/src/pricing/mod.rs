@@ -25,13 +25,21 @@ use crate::selection::{IndexOption, Rules, TableState, UpdateGroup};
 use indexpilot_model::{CandidateId, Oid, StatementId};
 
 /// How much a statement weighs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Load {
     /// Measured time under the present indexes, milliseconds a day: calibrates the
     /// statement's milliseconds for each cost unit.
     Measured {
         /// Milliseconds a day.
         ms_per_day: f64,
+    },
+    /// Measured plan by plan, some of which may be history: an index that was built last
+    /// week must not be credited again with what the statement took before.
+    Plans {
+        /// Calls a day.
+        calls_per_day: f64,
+        /// What ran.
+        plans: Vec<PlanTime>,
     },
     /// Not measured: calls a day and an assumed number of milliseconds a cost unit.
     Assumed {
@@ -40,6 +48,79 @@ pub enum Load {
         /// Milliseconds for each planner cost unit.
         ms_per_unit: f64,
     },
+}
+
+/// Executions of one plan of a statement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlanTime {
+    /// How many.
+    pub calls: f64,
+    /// Their time, milliseconds.
+    pub ms: f64,
+    /// The planner's cost, summed over them.
+    pub cost: f64,
+}
+
+/// Plans whose cost is at most this many times the present one are the present plan, or as
+/// good: parameters make a factor, an index that is there now and was not makes more.
+const PRESENT: f64 = 3.0;
+/// Executions of present plans from which on their own time is believed.
+const ENOUGH_CALLS: f64 = 5.0;
+
+impl Load {
+    /// Milliseconds a day under the present indexes, where the planner says `cost` of the
+    /// present plan; `None` where nothing was measured.
+    ///
+    /// The time of the present plans themselves where they ran often enough; else all that
+    /// was measured, in proportion to the planner's costs.
+    pub fn measured_ms(&self, cost: f64) -> Option<f64> {
+        match self {
+            Load::Measured { ms_per_day } => Some(ms_per_day.max(0.0)),
+            Load::Assumed { .. } => None,
+            Load::Plans {
+                calls_per_day,
+                plans,
+            } => {
+                let total = |among: &dyn Fn(&PlanTime) -> bool| {
+                    plans
+                        .iter()
+                        .filter(|plan| plan.calls > 0.0 && among(plan))
+                        .fold((0.0, 0.0, 0.0), |(calls, ms, sum), plan| {
+                            (calls + plan.calls, ms + plan.ms, sum + plan.cost)
+                        })
+                };
+                let (calls, ms, _) = total(&|plan| plan.cost <= PRESENT * cost * plan.calls);
+                if calls >= ENOUGH_CALLS {
+                    return Some(calls_per_day * ms / calls);
+                }
+                let (calls, ms, sum) = total(&|_| true);
+                let per_call = if sum > 0.0 && cost > 0.0 {
+                    ms / sum * cost
+                } else if calls > 0.0 {
+                    ms / calls
+                } else {
+                    return None;
+                };
+                Some(calls_per_day * per_call)
+            }
+        }
+    }
+
+    /// Milliseconds a day over all that was measured, history included.
+    pub fn seen_ms(&self) -> Option<f64> {
+        match self {
+            Load::Measured { ms_per_day } => Some(ms_per_day.max(0.0)),
+            Load::Assumed { .. } => None,
+            Load::Plans {
+                calls_per_day,
+                plans,
+            } => {
+                let calls: f64 = plans.iter().map(|plan| plan.calls).sum();
+                let ms: f64 = plans.iter().map(|plan| plan.ms).sum();
+                (calls > 0.0).then(|| calls_per_day * ms / calls)
+            }
+        }
+    }
 }
 
 /// One statement of the workload.
@@ -91,4 +172,35 @@ pub struct Workload {
     pub rules: Rules,
     /// What was advised last time, by option.
     pub previous: Option<Vec<bool>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(calls: f64, ms: f64, cost: f64) -> PlanTime {
+        PlanTime {
+            calls,
+            ms: calls * ms,
+            cost: calls * cost,
+        }
+    }
+
+    #[test]
+    fn history_does_not_count_as_present_time() {
+        let load = |plans| Load::Plans {
+            calls_per_day: 1_000.0,
+            plans,
+        };
+        let both = load(vec![plan(100.0, 50.0, 20_000.0), plan(300.0, 0.1, 80.0)]);
+        // The index is there: its own time.
+        assert!((both.measured_ms(85.0).unwrap() - 100.0).abs() < 1e-9);
+        // The index is gone: everything qualifies as present.
+        assert!(both.measured_ms(20_000.0).unwrap() > 10_000.0);
+        // The index has just been built and did not run yet: in proportion.
+        let before = load(vec![plan(100.0, 50.0, 20_000.0)]);
+        assert!((before.measured_ms(80.0).unwrap() - 200.0).abs() < 1e-9);
+        assert!((before.seen_ms().unwrap() - 50_000.0).abs() < 1e-9);
+        assert_eq!(load(vec![]).measured_ms(1.0), None);
+    }
 }

@@ -20,20 +20,18 @@ pub struct Correction {
 }
 
 /// Milliseconds a day for each cost unit.
-pub fn weight(load: Load, now: Option<Known>) -> f64 {
+pub fn weight(load: &Load, now: Option<Known>) -> f64 {
     match load {
         Load::Assumed {
             calls_per_day,
             ms_per_unit,
         } => (calls_per_day * ms_per_unit).max(0.0),
-        Load::Measured { ms_per_day } => {
-            let now = now.map_or(0.0, |k| k.believed);
-            if now > 0.0 {
-                (ms_per_day / now).max(0.0)
-            } else {
-                0.0
+        measured => match now {
+            Some(now) if now.believed > 0.0 => {
+                (measured.measured_ms(now.cost).unwrap_or(0.0) / now.believed).max(0.0)
             }
-        }
+            _ => 0.0,
+        },
     }
 }
 
@@ -120,10 +118,7 @@ pub fn problem(
             let now = pricing.lattice.price(&pricing.current);
             if pricing.failed.is_some() || now.is_none() {
                 // Not priced: a constant, its measured time where that is known.
-                let ms = match statement.load {
-                    Load::Measured { ms_per_day } => ms_per_day.max(0.0),
-                    Load::Assumed { .. } => 0.0,
-                };
+                let ms = statement.load.seen_ms().unwrap_or(0.0);
                 return StatementCosts {
                     label: statement.label.clone(),
                     weight: ms,
@@ -137,7 +132,7 @@ pub fn problem(
             }
             StatementCosts {
                 label: statement.label.clone(),
-                weight: weight(statement.load, now),
+                weight: weight(&statement.load, now),
                 max_regression: statement.max_regression,
                 atoms: atoms(pricing, corrections),
             }

@@ -96,6 +96,7 @@ pub fn lower(problem: &Problem) -> Result<Lowered, Malformed> {
             .max(0.0);
         program.queries[q].ceiling = now * (1.0 + allowed);
     }
+    charge_storage(problem, &mut program, &current);
     let too_rare = refused_for_share(problem, &program, &current);
     for &k in too_rare.keys() {
         program.indexes[k].fix = Fix::Out;
@@ -200,6 +201,23 @@ fn refused_for_improvement(problem: &Problem) -> BTreeMap<usize, f64> {
         .filter(|(k, o)| o.status == Status::Candidate && best[*k] < problem.rules.min_improvement)
         .map(|(k, _)| (k, best[k]))
         .collect()
+}
+
+/// Charges each candidate for the room it takes ([`super::problem::Rules::storage_share`]).
+fn charge_storage(problem: &Problem, program: &mut Program, current: &[bool]) {
+    let tables: f64 = problem.tables.iter().map(|t| t.bytes as f64).sum();
+    if problem.rules.storage_share <= 0.0 || tables <= 0.0 {
+        return;
+    }
+    let total: f64 = (0..problem.statements.len())
+        .map(|q| problem.statements[q].weight * program.atom_taken(q, current).cost)
+        .sum();
+    let per_byte = problem.rules.storage_share * total / tables;
+    for (option, term) in problem.options.iter().zip(&mut program.indexes) {
+        if matches!(option.status, Status::Candidate) {
+            term.linear += per_byte * option.bytes as f64;
+        }
+    }
 }
 
 /// Candidates that even beside their best companions would save less than `min_share` of the

@@ -110,6 +110,8 @@ pub struct TableState {
     pub label: String,
     /// Indexes that are not options.
     pub indexes_outside: u32,
+    /// Bytes of the table itself.
+    pub bytes: u64,
     /// Measured time of the table's writes now, milliseconds a day.
     pub write_ms_now: f64,
 }
@@ -132,6 +134,10 @@ pub struct Rules {
     /// An index must be able to save at least this share of the time of all statements now;
     /// 0 where the price of building decides.
     pub min_share: f64,
+    /// What room for indexes costs: candidates as large as all tables of the problem together
+    /// must save this share of the time of all statements now, smaller ones in proportion.
+    /// 0 where the storage budget says what room is worth.
+    pub storage_share: f64,
     /// The whole choice must save at least this many milliseconds a day to be worth acting.
     pub min_saving_ms: f64,
     /// Days over which a build or drop has to pay.
@@ -154,6 +160,7 @@ impl Default for Rules {
             max_regression: 0.10,
             min_improvement: 0.20,
             min_share: 0.0,
+            storage_share: 0.0,
             min_saving_ms: 0.0,
             // A fortnight: the dwell time that an index built gets at least.
             horizon_days: 14.0,

@@ -423,7 +423,7 @@ fn sentence(problem: &Problem, d: &Decision) -> String {
         Reason::CostsMore { gain, cost } => {
             let _ = write!(
                 s,
-                "saves {} a day and costs {} (upkeep, and the build or drop spread over {} days)",
+                "saves {} a day and costs {} (upkeep, room, and the build or drop spread over {} days)",
                 duration(*gain),
                 duration(*cost),
                 problem.rules.horizon_days

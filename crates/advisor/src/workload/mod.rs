@@ -1,7 +1,9 @@
 //! The workload: statements with their weights, and what writes do to which columns.
 
+mod rare;
 mod writes;
 
+pub use rare::rare;
 pub use writes::{UpdateClass, WriteLoad, update_classes, write_load};
 
 use crate::pricing::Load;
@@ -58,9 +60,9 @@ impl Statement {
     /// Milliseconds a day, as far as known before pricing: decides which candidates are
     /// thought of first.
     pub fn rough_weight(&self) -> f64 {
-        match self.load {
-            Load::Measured { ms_per_day } => ms_per_day,
-            Load::Assumed { calls_per_day, .. } => calls_per_day,
+        match &self.load {
+            Load::Assumed { calls_per_day, .. } => *calls_per_day,
+            measured => measured.seen_ms().unwrap_or(0.0),
         }
     }
 }

@@ -81,9 +81,7 @@ pub fn write_load(
                 StatementKind::Delete => load.deletes += rows,
                 _ => {}
             }
-            if let crate::pricing::Load::Measured { ms_per_day } = statement.load {
-                load.ms += ms_per_day;
-            }
+            load.ms += statement.load.seen_ms().unwrap_or(0.0);
         }
     }
     let activity = &relation.activity;

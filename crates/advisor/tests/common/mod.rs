@@ -161,6 +161,7 @@ impl WhatIf for Synthetic {
             used.into_iter().partition(|o| real.contains(o));
         Ok(Price {
             cost,
+            warm: cost,
             spread: (cost, cost),
             used: hypothetical
                 .into_iter()
@@ -324,6 +325,7 @@ pub fn random_workload(
                 table: t as Oid + 1,
                 label: format!("table {t}"),
                 indexes_outside: 1,
+                bytes: 1 << 30,
                 write_ms_now: 5_000.0 * d.unit(),
             })
             .collect(),
