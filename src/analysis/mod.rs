@@ -8,12 +8,14 @@
 
 pub mod history;
 pub mod lint;
+mod load;
 pub mod rebuild;
 pub mod run;
 pub mod session;
 
 use crate::config;
 use crate::pg::catalog;
+use crate::pg::compat::planner as compat;
 use crate::pg::transaction::{self, ServerError};
 use crate::store::genome;
 use crate::store::job::{self, NewJob};
@@ -52,7 +54,10 @@ fn setup(config: &Config) -> Setup {
                 .unwrap_or_default(),
             ..candidates::Settings::default()
         },
-        plan: plan::Settings::automatic(config),
+        plan: plan::Settings {
+            summarizing_is_hot: compat::SUMMARIZING_IS_HOT,
+            ..plan::Settings::automatic(config)
+        },
         limits: PricingLimits {
             search: SearchLimits {
                 gap: GAP,

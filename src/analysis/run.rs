@@ -4,30 +4,32 @@
 //! that). Each planner call has a transaction of its own, so that no snapshot and no lock is
 //! held while the solver thinks.
 
+use super::load::{
+    WINDOW_DAYS, ms_per_unit, statement, switched_off, target, warmth, write_samples,
+};
 use super::{configuration, session, setup};
-use crate::pg::catalog::{self, ServerCatalog};
+use crate::pg::catalog::ServerCatalog;
 use crate::pg::clock;
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::whatif::{Planner, StatementSource};
 use crate::store::captured::{self, Captured};
+use crate::store::expression::DisabledFields;
 use crate::store::recommendation::{self, Run, Stored};
+use crate::store::verification;
 use indexpilot_advisor::lifecycle::{State, ban_days};
-use indexpilot_advisor::plan::MS_PER_UNIT;
-use indexpilot_advisor::pricing::Load;
 use indexpilot_advisor::selection::Pulse;
-use indexpilot_advisor::workload::{self, Statement};
+use indexpilot_advisor::verification::Outcome;
+use indexpilot_advisor::workload;
 use indexpilot_model::config::Stage;
 use indexpilot_model::price::{PriceError, SizeEstimate};
-use indexpilot_model::query::Comparand;
 use indexpilot_model::{
-    CandidateId, Catalog, Config, IndexDefinition, Intent, IntentKind, Oid, Price, QueryShape,
-    RelationInfo, StatementId, WhatIf,
+    CandidateId, Catalog, Config, IndexDefinition, Intent, IntentKind, Oid, Price, RelationInfo,
+    StatementId, WhatIf,
 };
 use indexpilot_pipeline::{Analysis, analyse};
+use pgrx::spi::SpiResult;
 use serde_json::json;
 
-/// How far back statements count, days.
-const WINDOW_DAYS: f64 = 7.0;
 /// Statements read, those with most time first; the rest is noise by then.
 const MOST_STATEMENTS: i64 = 5_000;
 /// Longest run, seconds: after that the best found so far is taken.
@@ -83,82 +85,6 @@ impl Catalog for CatalogPort<'_> {
     }
 }
 
-/// Constants that are the same in every sample are part of the statement; capture keeps them
-/// as parameters behind the statement's own.
-fn with_constants(mut shape: QueryShape, captured: &Captured) -> QueryShape {
-    let samples = &captured.stored.samples;
-    for field in &mut shape.uses {
-        if let Comparand::Parameter(number) = field.comparand
-            && number as usize > captured.own_parameters
-            && let Some(first) = samples
-                .first()
-                .and_then(|s| s.values.get(number as usize - 1))
-            && samples
-                .iter()
-                .all(|s| s.values.get(number as usize - 1) == Some(first))
-        {
-            field.comparand = Comparand::Constant(first.clone());
-        }
-    }
-    shape
-}
-
-/// A statement that writes so many rows a call loads data.
-const BULK_ROWS: f64 = 1_000.0;
-
-fn statement(captured: &Captured, shapes: Vec<QueryShape>, span_days: f64) -> Statement {
-    let rows_per_call = captured.rows / captured.calls.max(1.0);
-    // A load seen in a short span says nothing of the next hour: it is not scaled up.
-    let bulk = captured.kind != "select" && rows_per_call >= BULK_ROWS;
-    let span_days = if bulk { WINDOW_DAYS } else { span_days };
-    let calls = captured.calls / span_days;
-    Statement {
-        id: captured.id,
-        label: session::label(&captured.text),
-        shapes: shapes
-            .into_iter()
-            .map(|shape| with_constants(shape, captured))
-            .collect(),
-        calls_per_day: calls,
-        rows_per_call,
-        load: Load::Plans {
-            calls_per_day: calls,
-            plans: captured.plans.clone(),
-        },
-        // Where several different calls were sampled, what was the same in all is fixed.
-        constants_fixed: captured.stored.samples.len() >= 3,
-        max_regression: None,
-        tenants: Vec::new(),
-    }
-}
-
-/// Share of the pages that lie in memory: what statements found in shared buffers, or what
-/// the operator says of the cache (`effective_cache_size`) where that is more, because what
-/// the system's cache holds counts as read.
-fn warmth(captured: &[Captured]) -> f64 {
-    let hit: f64 = captured.iter().map(|c| c.blocks.0).sum();
-    let read: f64 = captured.iter().map(|c| c.blocks.1).sum();
-    let found = if hit + read > 0.0 {
-        hit / (hit + read)
-    } else {
-        0.0
-    };
-    let held = transaction::run(catalog::share_in_cache).unwrap_or(0.0);
-    found.max(held)
-}
-
-/// Milliseconds for a planner cost unit on this host, over all that ran; within a factor of
-/// twenty of the usual, because a few odd statements are no host.
-fn ms_per_unit(captured: &[Captured]) -> f64 {
-    let plans = captured.iter().flat_map(|c| &c.plans);
-    let (ms, cost) = plans.fold((0.0, 0.0), |(ms, cost), p| (ms + p.ms, cost + p.cost));
-    if cost > 0.0 && ms > 0.0 {
-        (ms / cost).clamp(MS_PER_UNIT / 20.0, MS_PER_UNIT * 20.0)
-    } else {
-        MS_PER_UNIT
-    }
-}
-
 /// Runs an analysis and leaves recommendations. In the worker, outside a transaction.
 ///
 /// # Panics
@@ -170,36 +96,54 @@ pub fn run_analysis() {
         return;
     }
     let since = started - (WINDOW_DAYS * 86_400e6) as i64;
-    let (captured, known) = match transaction::run(|| {
+    let read = || -> SpiResult<_> {
         super::follow();
-        (
-            captured::captured(since, MOST_STATEMENTS),
-            recommendation::all(),
-        )
-    }) {
-        Ok((Ok(captured), Ok(known))) => (captured, known),
-        Ok((Err(error), _) | (_, Err(error))) => pgrx::error!("{error}"),
+        let mut captured = captured::captured(since, MOST_STATEMENTS)?;
+        captured::add_tenants(&mut captured, since)?;
+        let taught = Taught {
+            known: recommendation::all()?,
+            outcomes: verification::outcomes()?,
+            disabled: DisabledFields::load()?,
+        };
+        Ok((captured, taught))
+    };
+    let (captured, taught) = match transaction::run(read) {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => pgrx::error!("{error}"),
         Err(error) => pgrx::error!("{error}"),
     };
+    let known = &taught.known;
     if captured.is_empty() {
         return finish(
             &config,
             started,
-            &known,
+            known,
             0,
             Err("no statement that can be planned again was seen yet".into()),
         );
     }
-    let outcome = analyse_captured(&config, &captured, &known, started);
-    finish(&config, started, &known, captured.len(), outcome);
+    let outcome = analyse_captured(&config, &captured, &taught, started);
+    finish(&config, started, known, captured.len(), outcome);
+}
+
+/// What earlier runs and the operator have taught.
+struct Taught {
+    known: Vec<Stored>,
+    outcomes: Vec<Outcome>,
+    disabled: DisabledFields,
 }
 
 fn analyse_captured(
     config: &Config,
     captured: &[Captured],
-    known: &[Stored],
+    taught: &Taught,
     started: i64,
 ) -> Result<Analysis, String> {
+    let Taught {
+        known,
+        outcomes,
+        disabled,
+    } = taught;
     let oldest = captured
         .iter()
         .map(|c| c.oldest_bucket)
@@ -215,6 +159,7 @@ fn analyse_captured(
     let amounts: Vec<_> = captured.iter().map(|c| (c.calls, c.total_ms)).collect();
     let mut statements = Vec::new();
     let mut left_out = Vec::new();
+    let mut written = Vec::new();
     for (captured, rare) in captured.iter().zip(workload::rare(&amounts)) {
         // What it writes counts however rare it is.
         if let (Some(why), "select") = (rare, captured.kind.as_str()) {
@@ -229,7 +174,25 @@ fn analyse_captured(
                 .and_then(|()| planner.shapes(captured.id))
         });
         match loaded {
-            Ok(Ok(shapes)) => statements.push(statement(captured, shapes, span_days)),
+            Ok(Ok(shapes)) => {
+                written.extend(
+                    shapes
+                        .iter()
+                        .filter_map(|shape| Some((captured, target(shape)?))),
+                );
+                let mut demand = 1.0;
+                if let Some((share, field)) = switched_off(captured, &shapes, disabled) {
+                    demand -= share;
+                    left_out.push((
+                        session::label(&captured.text),
+                        format!(
+                            "{field} is switched off for tenants that make {:.0} % of its calls: their demand weighs nothing",
+                            share * 100.0
+                        ),
+                    ));
+                }
+                statements.push(statement(captured, shapes, span_days, demand));
+            }
             Ok(Err(failure)) if failure.error == PriceError::Cancelled => failure.raise(),
             Ok(Err(failure)) => left_out.push((session::label(&captured.text), failure.message)),
             Err(error) => left_out.push((session::label(&captured.text), error.to_string())),
@@ -240,6 +203,9 @@ fn analyse_captured(
         Err(error) => return Err(error.to_string()),
     };
     setup.plan.ms_per_unit = ms_per_unit(captured);
+    setup.plan.outcomes.clone_from(outcomes);
+    let samples = write_samples(&written, &mut ports.catalog, known);
+    setup.plan.writes = setup.plan.writes.calibrate(&samples);
     setup.plan.previous = Some(
         known
             .iter()

@@ -1,7 +1,7 @@
 //! How a job ends: what the server's error means, what is left to clean, and when it is
 //! tried again.
 
-use super::{Done, in_transaction, record, recovery, stop_point, verify};
+use super::{Done, in_transaction, record, recovery, stop_point};
 use crate::pg::clock;
 use crate::pg::ddl;
 use crate::pg::transaction::ServerError;
@@ -168,7 +168,7 @@ pub(super) fn succeeded(
         let started = clock::now() - (milliseconds * 1_000.0) as i64;
         let kind = match job.purpose {
             Purpose::Revert => verify::REVERT.to_owned(),
-            _ => verify::kind(&job.intent.kind),
+            _ => indexpilot_advisor::verification::kind(&job.intent.kind),
         };
         verification::begin(mutation, &job.intent, &kind, done.index, amcheck, started)?;
     }

@@ -23,23 +23,6 @@ const IMPORTANT: f64 = 0.01;
 /// The kind of an action that takes another back.
 pub(super) const REVERT: &str = "revert";
 
-/// Kind of an action for the correction of predictions.
-pub(super) fn kind(intent: &IntentKind) -> String {
-    match intent {
-        IntentKind::CreateIndex { definition, .. } => {
-            let partial = if definition.predicate.is_some() {
-                " partial"
-            } else {
-                ""
-            };
-            format!("create {}{partial}", definition.method.name())
-        }
-        IntentKind::DropIndex { .. } => "drop".into(),
-        IntentKind::Reindex { .. } => "reindex".into(),
-        IntentKind::Analyze => "analyze".into(),
-    }
-}
-
 /// The verdict on a rebuild is there at once: it changes no plan, only a size.
 pub(super) fn rebuilt(job: &Job, done: &Done, mutation: &str) -> SpiResult<()> {
     let bytes = |name: &str| done.evidence.get(name).and_then(serde_json::Value::as_f64);

@@ -6,10 +6,10 @@ use crate::pg::whatif::{Sample, StoredStatement};
 use indexpilot_advisor::pricing::PlanTime;
 use indexpilot_model::StatementId;
 use indexpilot_model::hash::StableHash;
-use indexpilot_model::query::QueryShape;
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
+use std::collections::HashMap;
 
 /// A statement of one user with its counters over a span of time.
 #[derive(Clone, Debug)]
@@ -20,14 +20,8 @@ pub struct Captured {
     pub key: String,
     /// Normalised text.
     pub text: String,
-    /// Role that runs it.
-    #[expect(dead_code, reason = "shown by no report yet")]
-    pub role: String,
     /// What it is: select, insert, update, delete, merge.
     pub kind: String,
-    /// Its fields.
-    #[expect(dead_code, reason = "the planner reads shapes from the tree itself")]
-    pub shape: QueryShape,
     /// What `Planner::add_statement` takes.
     pub stored: StoredStatement,
     /// Parameters that the statement has itself; those behind stand for constants.
@@ -42,8 +36,12 @@ pub struct Captured {
     pub total_ms: f64,
     /// The same by plan: executions, milliseconds, the planner's cost summed.
     pub plans: Vec<PlanTime>,
+    /// Tenants with their calls, those with most time first; not all of them.
+    pub tenants: Vec<(String, f64)>,
     /// Shared blocks found in the cache, and read into it.
     pub blocks: (f64, f64),
+    /// WAL written, bytes.
+    pub wal_bytes: f64,
 }
 
 /// Statements that ran since `since` (microseconds since the Unix epoch) and can be planned,
@@ -62,25 +60,25 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
         Spi::connect(|client| {
             let table = client.select(
                 "SELECT s.id::text, s.identity, s.role_name, s.top_level, s.kind, s.query,
-                     r.oid, o.shape::text, o.tree, o.search_path, o.settings::text,
+                     r.oid, o.shape IS NOT NULL, o.tree, o.search_path, o.settings::text,
                      o.parameter_types, o.samples::text,
                      t.calls::double precision, t.rows::double precision, t.total_ms, t.plan_calls,
                      o.own_parameters, (extract(epoch FROM t.oldest) * 1000000)::bigint,
                      t.hit::double precision, t.read::double precision,
-                     t.plan_ms, t.plan_cost
+                     t.plan_ms, t.plan_cost, t.wal::double precision
                  FROM indexpilot.statement AS s
                  JOIN indexpilot.statement_source AS o ON o.statement = s.id
                  JOIN pg_roles AS r ON r.oid = s.role_oid
                  JOIN LATERAL (SELECT sum(p.calls) AS calls, sum(p.rows) AS rows,
                          sum(p.total_ms) AS total_ms, min(p.oldest) AS oldest,
-                         sum(p.hit) AS hit, sum(p.read) AS read,
+                         sum(p.hit) AS hit, sum(p.read) AS read, sum(p.wal) AS wal,
                          array_agg(p.calls::double precision ORDER BY p.plan) AS plan_calls,
                          array_agg(p.total_ms ORDER BY p.plan) AS plan_ms,
                          array_agg(p.cost ORDER BY p.plan) AS plan_cost
                      FROM (SELECT b.plan, sum(b.calls) AS calls, sum(b.rows) AS rows,
                              sum(b.total_ms) AS total_ms, sum(b.cost) AS cost,
                              min(b.bucket) AS oldest, sum(b.shared_hit) AS hit,
-                             sum(b.shared_read) AS read
+                             sum(b.shared_read) AS read, sum(b.wal_bytes) AS wal
                          FROM indexpilot.statement_history AS b
                          WHERE b.statement = s.id
                            AND b.bucket >= to_timestamp($3) - interval '5 min'
@@ -96,12 +94,6 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
             )?;
             let mut found = Vec::new();
             for row in table {
-                let Some(shape) = row
-                    .get::<String>(8)?
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                else {
-                    continue;
-                };
                 let text = |column| row.get::<String>(column).map(Option::unwrap_or_default);
                 let settings: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(&text(11)?).unwrap_or_default();
@@ -123,7 +115,6 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                     key: text(1)?,
                     text: text(6)?,
                     kind: text(5)?,
-                    shape,
                     stored: StoredStatement {
                         text: text(6)?,
                         tree: text(9)?,
@@ -151,7 +142,6 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                             })
                             .collect(),
                     },
-                    role,
                     own_parameters: row.get::<i32>(18)?.unwrap_or(0).max(0) as usize,
                     oldest_bucket: row.get::<i64>(19)?.unwrap_or(0),
                     calls: number(14)?,
@@ -163,10 +153,61 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                         .zip(numbers(23)?)
                         .map(|((calls, ms), cost)| PlanTime { calls, ms, cost })
                         .collect(),
+                    tenants: Vec::new(),
                     blocks: (number(20)?, number(21)?),
+                    wal_bytes: number(24)?,
                 });
             }
             Ok(found)
         })
     })
+}
+
+/// Tenants kept of a statement beside those with a declared profile.
+const TENANTS: i32 = 20;
+
+/// Fills in the tenants of statements that ran since `since`.
+///
+/// # Errors
+/// What SPI reports.
+pub fn add_tenants(captured: &mut [Captured], since: i64) -> SpiResult<()> {
+    let mut tenants: HashMap<String, Vec<(String, f64)>> = HashMap::new();
+    spi::as_extension_owner(|| {
+        Spi::connect(|client| {
+            let table = client.select(
+                "SELECT t.statement::text, t.tenant, t.calls::double precision
+                 FROM (SELECT b.statement, b.tenant, sum(b.calls) AS calls,
+                         row_number() OVER (PARTITION BY b.statement
+                             ORDER BY sum(b.total_ms) DESC, b.tenant) AS place
+                     FROM indexpilot.tenant_stats AS b
+                     WHERE b.system_identifier = $1 AND b.database_oid = $2
+                       AND b.bucket >= to_timestamp($3) - interval '5 min'
+                     GROUP BY b.statement, b.tenant) AS t
+                 WHERE t.place <= $4
+                    OR t.tenant IN (SELECT e.tenant FROM indexpilot.expression_tenant AS e)
+                 ORDER BY t.statement, t.place",
+                None,
+                &[
+                    spi::system_identifier().into(),
+                    spi::database().into(),
+                    (since as f64 / 1e6).into(),
+                    TENANTS.into(),
+                ],
+            )?;
+            for row in table {
+                tenants
+                    .entry(row.get::<String>(1)?.unwrap_or_default())
+                    .or_default()
+                    .push((
+                        row.get::<String>(2)?.unwrap_or_default(),
+                        row.get::<f64>(3)?.unwrap_or_default(),
+                    ));
+            }
+            Ok::<(), pgrx::spi::SpiError>(())
+        })
+    })?;
+    for statement in captured {
+        statement.tenants = tenants.remove(&statement.key).unwrap_or_default();
+    }
+    Ok(())
 }

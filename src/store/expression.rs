@@ -300,7 +300,6 @@ pub fn all_paths() -> SpiResult<Vec<[String; 3]>> {
 #[derive(Clone, Debug, Default)]
 pub struct DisabledFields(HashSet<(TenantKey, u32, i16)>);
 
-#[expect(dead_code, reason = "the advisor does not weigh them yet")]
 impl DisabledFields {
     /// Reads the profile.
     ///
@@ -337,11 +336,6 @@ impl DisabledFields {
     /// Whether the tenant has switched this field off.
     pub fn contains(&self, tenant: TenantKey, relation: u32, attribute: i16) -> bool {
         self.0.contains(&(tenant, relation, attribute))
-    }
-
-    /// Nothing is switched off.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

@@ -371,10 +371,6 @@ pub fn next_moment() -> SpiResult<Option<i64>> {
 ///
 /// # Errors
 /// What SPI reports.
-#[expect(
-    dead_code,
-    reason = "the advisor does not correct its predictions by them yet"
-)]
 pub fn outcomes() -> SpiResult<Vec<Outcome>> {
     spi::as_extension_owner(|| {
         Spi::connect(|client| {

@@ -6,6 +6,10 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 use std::ffi::CStr;
 
+/// Whether updates of columns that only summarising indexes (BRIN) cover stay heap-only
+/// (`RelationGetIndexAttrBitmap`, PostgreSQL 16).
+pub const SUMMARIZING_IS_HOT: bool = cfg!(not(feature = "pg15"));
+
 mod raw {
     use pgrx::pg_sys;
 

@@ -61,6 +61,11 @@ impl State {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
+    /// Whether something was done about it: the indexes of its relation changed.
+    pub fn was_done(self) -> bool {
+        matches!(self, Building | Validating | Kept | Reverted | Failed)
+    }
+
     /// The states that may follow.
     pub fn next(self) -> &'static [State] {
         match self {

@@ -4,13 +4,14 @@
 mod options;
 mod recommend;
 pub mod rule;
-mod upkeep;
+mod writes;
 
 pub use options::{Assembled, Known, assemble};
 pub use recommend::{Gain, Recommendation, Refusal, recommend};
-pub use upkeep::Upkeep;
 
 use crate::selection::Rules;
+use crate::verification::Outcome;
+use crate::wcost::WriteConstants;
 use indexpilot_model::Config;
 use std::collections::BTreeMap;
 
@@ -22,7 +23,11 @@ pub struct Settings {
     /// Milliseconds for each planner cost unit where nothing was measured.
     pub ms_per_unit: f64,
     /// Price of writes.
-    pub upkeep: Upkeep,
+    pub writes: WriteConstants,
+    /// BRIN does not stand in the way of heap-only updates: PostgreSQL 16 and later.
+    pub summarizing_is_hot: bool,
+    /// What came of past predictions.
+    pub outcomes: Vec<Outcome>,
     /// Existing indexes may be proposed to be dropped.
     pub may_drop: bool,
     /// An index that was not scanned is dropped only when statistics cover this many days.
@@ -47,6 +52,7 @@ impl Settings {
                 max_write_overhead: Some(config.max_write_overhead),
                 max_regression: config.max_regression,
                 min_improvement: config.min_improvement,
+                min_share: MIN_SHARE,
                 storage_share: match config.storage_budget {
                     Some(_) => 0.0,
                     None => STORAGE_SHARE,
@@ -54,7 +60,9 @@ impl Settings {
                 ..Rules::default()
             },
             ms_per_unit: MS_PER_UNIT,
-            upkeep: Upkeep::default(),
+            writes: WriteConstants::default(),
+            summarizing_is_hot: false,
+            outcomes: Vec::new(),
             may_drop: config.drop_index != indexpilot_model::config::Stage::Off,
             unused_days: 35.0,
             believe_counters: true,
@@ -64,6 +72,10 @@ impl Settings {
         }
     }
 }
+
+/// Share of the time of all statements that an index has to save in the automatic run: what
+/// saves less is no work for anybody, and each index is one more thing to look after.
+pub const MIN_SHARE: f64 = 1e-5;
 
 /// What room costs where no budget says so: indexes as large as all tables concerned have to
 /// save half a per cent of the time. That is the planner's noise (the median error of a

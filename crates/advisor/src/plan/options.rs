@@ -1,11 +1,13 @@
 //! Candidates and existing indexes become options of the selection problem: registered with
 //! the planner port, sized, and charged for what they cost.
 
-use super::{Settings, rule};
+use super::{Settings, rule, writes};
 use crate::candidates::{Generated, Refused, partial};
 use crate::pricing::{Handle, PricedOption, Workload, WorkloadStatement};
-use crate::selection::{IndexOption, Status, TableState, UpdateGroup};
-use crate::workload::{self, Statement, UpdateClass};
+use crate::selection::{IndexOption, Status, TableState};
+use crate::verification::feedback;
+use crate::wcost::{self, HotOption};
+use crate::workload::{self, Statement};
 use indexpilot_model::catalog::ExistingIndex;
 use indexpilot_model::price::{PriceError, SizeEstimate};
 use indexpilot_model::{IndexDefinition, Oid, RelationInfo, WhatIf};
@@ -60,6 +62,11 @@ fn share(definition: &IndexDefinition, size: &SizeEstimate, relation: &RelationI
     }
 }
 
+/// What predictions for such an index have been worth.
+fn gamma(definition: &IndexDefinition, settings: &Settings) -> f64 {
+    feedback::gamma(&feedback::kind_of_build(definition), &settings.outcomes)
+}
+
 /// Builds the problem.
 ///
 /// # Errors
@@ -101,9 +108,6 @@ pub fn assemble(
                 continue;
             }
         };
-        let load = workload::write_load(relation, statements, settings.believe_counters);
-        let written = load.inserts + load.updates + load.deletes > 0.0;
-        let share = share(&definition, &size, relation);
         let status = match settings.banned.get(&definition.identity()) {
             Some(why) => Status::Banned { why: why.clone() },
             None => Status::Candidate,
@@ -115,13 +119,8 @@ pub fn assemble(
                 status,
                 ours: false,
                 bytes: size.bytes,
-                write_ms: settings.upkeep.of_inserts(
-                    &definition,
-                    &size,
-                    share,
-                    load.inserts,
-                    written,
-                ),
+                // Filled in by `add_writes`, when it is known what else is there.
+                write_ms: 0.0,
                 build_ms: if settings.free_builds {
                     NEAR_TIE * calls * size.build_cost * settings.ms_per_unit
                 } else {
@@ -129,12 +128,19 @@ pub fn assemble(
                 },
             },
             handle: Handle::Hypothetical(handle),
+            gamma: gamma(&definition, settings),
         });
         out.known.push(Known::Candidate { definition, size });
         served.push(candidate.statements);
     }
     if settings.may_drop {
-        add_droppable(&mut out, &mut served, statements, relations, settings);
+        add_droppable(
+            &mut out,
+            &mut served,
+            statements,
+            relations,
+            settings.unused_days,
+        );
     }
     out.workload.statements = statements
         .iter()
@@ -169,32 +175,23 @@ fn add_droppable(
     served: &mut Vec<Vec<usize>>,
     statements: &[Statement],
     relations: &BTreeMap<Oid, RelationInfo>,
-    settings: &Settings,
+    unused_days: f64,
 ) {
     for relation in relations.values() {
         let days = relation.activity.seconds / 86_400.0;
         let redundant = crate::candidates::existing::redundant(relation);
         for (position, index) in relation.indexes.iter().enumerate() {
-            let Some(definition) = &index.definition else {
+            if index.definition.is_none() {
                 continue;
-            };
+            }
             if !index.protections.is_empty() || !index.valid {
                 continue;
             }
             let needless = redundant.iter().any(|(narrow, _)| *narrow == position);
-            let unused = index.scans == 0 && days >= settings.unused_days;
+            let unused = index.scans == 0 && days >= unused_days;
             if !(needless || unused) {
                 continue;
             }
-            let load = workload::write_load(relation, statements, settings.believe_counters);
-            let size = SizeEstimate {
-                pages: index.bytes / 8192,
-                bytes: index.bytes,
-                tuples: relation.tuples,
-                height: 0,
-                build_cost: 0.0,
-                rough: false,
-            };
             out.workload.options.push(PricedOption {
                 option: IndexOption {
                     label: index.name.clone(),
@@ -203,16 +200,11 @@ fn add_droppable(
                     status: Status::Droppable { price_ms: 1_000.0 },
                     ours: index.ours,
                     bytes: 0,
-                    write_ms: settings.upkeep.of_inserts(
-                        definition,
-                        &size,
-                        1.0,
-                        load.inserts,
-                        true,
-                    ),
+                    write_ms: 0.0,
                     build_ms: 0.0,
                 },
                 handle: Handle::Real(index.oid),
+                gamma: 1.0,
             });
             out.known.push(Known::Existing(index.clone()));
             served.push(
@@ -224,14 +216,32 @@ fn add_droppable(
     }
 }
 
-/// Update classes and the state of the tables.
+/// What an option looks like to the write cost: its definition and size.
+fn written(known: &Known, relation: &RelationInfo) -> Option<(IndexDefinition, SizeEstimate)> {
+    match known {
+        Known::Candidate { definition, size } => Some((definition.clone(), *size)),
+        Known::Existing(index) => Some((
+            index.definition.clone()?,
+            SizeEstimate {
+                pages: index.bytes / 8192,
+                bytes: index.bytes,
+                tuples: relation.tuples,
+                height: 0,
+                build_cost: 0.0,
+                rough: false,
+            },
+        )),
+    }
+}
+
+/// Upkeep of the options, update groups and the state of the tables.
 fn add_writes(
     out: &mut Assembled,
     statements: &[Statement],
     relations: &BTreeMap<Oid, RelationInfo>,
     settings: &Settings,
 ) {
-    let mut classes = workload::update_classes(statements);
+    let classes = workload::update_classes(statements);
     for relation in relations.values() {
         let on_table: Vec<usize> = (0..out.known.len())
             .filter(|&o| out.workload.options[o].option.table == relation.name.oid)
@@ -249,104 +259,37 @@ fn add_writes(
             .iter()
             .filter(|index| !is_option(index))
             .collect();
-        let load = workload::write_load(relation, statements, settings.believe_counters);
-        unexplained(&mut classes, relation, load.updates);
-        for class in classes.iter().filter(|c| c.relation == relation.name.oid) {
-            if class.updates <= 0.0 {
-                continue;
-            }
-            out.workload.updates.push(group(
-                class, relation, &outside, &on_table, &out.known, settings,
-            ));
+        let (load, write_ms_now) = writes::load(relation, statements, settings);
+        let writes = writes::of(relation, &classes, &load, &outside, settings);
+        let known: Vec<_> = on_table
+            .iter()
+            .filter_map(|&o| Some((o, written(&out.known[o], relation)?)))
+            .collect();
+        let hot: Vec<HotOption<'_>> = known
+            .iter()
+            .map(|(o, (definition, size))| HotOption {
+                option: *o,
+                definition,
+                row_share: share(definition, size, relation),
+            })
+            .collect();
+        out.workload.updates.extend(wcost::update_groups(
+            relation.name.oid,
+            &writes,
+            &hot,
+            &settings.writes,
+        ));
+        for (o, (definition, size)) in &known {
+            out.workload.options[*o].option.write_ms =
+                wcost::upkeep(definition, size, &writes, &settings.writes).total_ms();
         }
         out.workload.tables.push(TableState {
             table: relation.name.oid,
             label: indexpilot_model::expression::readable(&relation.name.qualified()),
             indexes_outside: outside.len() as u32,
             bytes: relation.pages * 8192,
-            write_ms_now: load.ms.max(
-                (load.inserts + load.updates + load.deletes) * 2.0 * settings.upkeep.insert_ms,
-            ),
+            write_ms_now,
         });
-    }
-}
-
-/// Updates that the counters show and no statement explains: columns unknown, so they are not
-/// heap-only for our purposes only where they are not now.
-fn unexplained(classes: &mut Vec<UpdateClass>, relation: &RelationInfo, updates: f64) {
-    let explained: f64 = classes
-        .iter()
-        .filter(|class| class.relation == relation.name.oid)
-        .map(|class| class.updates)
-        .sum();
-    let activity = &relation.activity;
-    let cold = if activity.updates > 0.0 {
-        1.0 - (activity.hot_updates / activity.updates).clamp(0.0, 1.0)
-    } else {
-        0.0
-    };
-    let rest = (updates - explained) * cold;
-    if rest > 0.0 {
-        classes.push(UpdateClass {
-            relation: relation.name.oid,
-            attributes: Vec::new(),
-            updates: rest,
-        });
-    }
-}
-
-fn group(
-    class: &UpdateClass,
-    relation: &RelationInfo,
-    outside: &[&ExistingIndex],
-    on_table: &[usize],
-    known: &[Known],
-    settings: &Settings,
-) -> UpdateGroup {
-    let touches = |definition: &IndexDefinition| {
-        !definition.method.is_summarizing()
-            && definition
-                .attributes()
-                .iter()
-                .any(|number| class.attributes.contains(number))
-    };
-    let names: Vec<&str> = class
-        .attributes
-        .iter()
-        .filter_map(|number| relation.attribute(*number).map(|a| a.name.as_str()))
-        .collect();
-    // Without columns: updates seen in the counters that were not heap-only.
-    let already_lost = class.attributes.is_empty()
-        || outside
-            .iter()
-            .any(|index| index.definition.as_ref().is_none_or(touches));
-    let base = settings.upkeep.lost_hot_ms + settings.upkeep.update_ms * outside.len() as f64;
-    UpdateGroup {
-        label: format!("updates of {} ({})", relation.name.name, names.join(", ")),
-        table: relation.name.oid,
-        updates: class.updates,
-        triggers: on_table
-            .iter()
-            .copied()
-            .filter(|&o| known[o].definition().is_some_and(touches))
-            .collect(),
-        already_lost,
-        base_ms: class.updates * base,
-        outside: outside.len() as u32,
-        per_option: on_table
-            .iter()
-            .filter_map(|&o| {
-                let definition = known[o].definition()?;
-                let share = match &known[o] {
-                    Known::Candidate { definition, size } => share(definition, size, relation),
-                    Known::Existing(_) => 1.0,
-                };
-                Some((
-                    o,
-                    class.updates * settings.upkeep.of_update(definition, share),
-                ))
-            })
-            .collect(),
     }
 }
 

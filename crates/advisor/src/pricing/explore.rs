@@ -39,6 +39,9 @@ pub struct Pricing {
     /// Options by local number.
     pub options: Vec<usize>,
     handles: Vec<Handle>,
+    gammas: Vec<f64>,
+    /// What we believe it costs now, once that was asked for.
+    now: Option<f64>,
     relations: Vec<Oid>,
     /// Real indexes that always stay.
     pub must: OptionSet,
@@ -78,6 +81,8 @@ impl Pricing {
                 .collect(),
             current: places.clone().filter(|k| status(k).exists()).collect(),
             all: OptionSet::first(relevant.len()),
+            gammas: relevant.iter().map(|&o| options[o].gamma).collect(),
+            now: None,
             handles: relevant.iter().map(|&o| options[o].handle).collect(),
             relations: relevant.iter().map(|&o| options[o].option.table).collect(),
             lattice: Lattice::default(),
@@ -106,7 +111,7 @@ impl Pricing {
         numbers
     }
 
-    fn known(&self, set: OptionSet, price: &Price, caution: &Caution) -> Known {
+    fn known(&mut self, set: OptionSet, price: &Price, caution: &Caution) -> Known {
         let used = (0..self.handles.len())
             .filter(|&k| {
                 set.has(k)
@@ -117,11 +122,27 @@ impl Pricing {
             })
             .collect::<OptionSet>()
             .union(&self.must);
+        let mut believed = caution.believed(price);
+        if set == self.current {
+            self.now = Some(believed);
+        } else if let Some(now) = self.now
+            && believed < now
+        {
+            // Of what is promised, as much as such indexes have kept so far.
+            let gamma = used
+                .iter()
+                .filter(|&k| !self.current.has(k))
+                .map(|k| self.gammas[k])
+                .fold(f64::INFINITY, f64::min);
+            if gamma.is_finite() {
+                believed = (now - gamma * (now - believed)).max(0.0);
+            }
+        }
         Known {
             set,
             used,
             cost: price.cost,
-            believed: caution.believed(price),
+            believed,
         }
     }
 }

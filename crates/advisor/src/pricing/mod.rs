@@ -155,6 +155,9 @@ pub struct PricedOption {
     pub option: IndexOption,
     /// How the planner port knows it.
     pub handle: Handle,
+    /// What past actions of its kind saved of what was predicted
+    /// ([`crate::verification::gamma`]); 1 where there were none.
+    pub gamma: f64,
 }
 
 /// Everything that [`advise`] needs beside the port.

@@ -4,15 +4,37 @@
 //! the same kind, shrunk towards the mean of all kinds and that towards 1 (James and Stein
 //! 1961; the weight of the prior is counted in actions).
 
+use indexpilot_model::{IndexDefinition, IntentKind};
+
+/// Kind of an action for the correction of predictions.
+pub fn kind(intent: &IntentKind) -> String {
+    match intent {
+        IntentKind::CreateIndex { definition, .. } => kind_of_build(definition),
+        IntentKind::DropIndex { .. } => "drop".into(),
+        IntentKind::Reindex { .. } => "reindex".into(),
+        IntentKind::Analyze => "analyze".into(),
+    }
+}
+
+/// [`kind`] of building such an index.
+pub fn kind_of_build(definition: &IndexDefinition) -> String {
+    let partial = if definition.predicate.is_some() {
+        " partial"
+    } else {
+        ""
+    };
+    format!("create {}{partial}", definition.method.name())
+}
+
 /// What came of one prediction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// Kind of action, finer than create and drop where that tells ("create btree",
     /// "create partial", …).
     pub kind: String,
-    /// Predicted share of time saved.
+    /// Predicted saving, in any unit that the measured one shares.
     pub predicted: f64,
-    /// Measured share.
+    /// Measured saving.
     pub measured: f64,
 }
 

@@ -13,6 +13,6 @@ pub mod student;
 pub mod verdict;
 
 pub use effect::{Control, Effect, Measure, control, effect};
-pub use feedback::{Outcome, gamma};
+pub use feedback::{Outcome, gamma, kind};
 pub use latency::{Cell, Sample, cells};
 pub use verdict::{Judgement, Rules, StatementEvidence, judge};

@@ -1,9 +1,9 @@
 //! Which statements run too rarely for an index of their own.
 
-/// Calls of all statements from which on shares of them mean something.
-const ENOUGH_CALLS: f64 = 10_000.0;
 /// A statement with a smaller share of the calls is rare …
 const RARE_CALLS: f64 = 1e-4;
+/// … or that ran fewer times than this: once or twice may never happen again …
+const ONCE_OR_TWICE: f64 = 3.0;
 /// … unless it has this share of the time: a long report every hour is work worth saving.
 const NOTABLE_TIME: f64 = 0.01;
 
@@ -15,9 +15,8 @@ pub fn rare(statements: &[(f64, f64)]) -> Vec<Option<String>> {
     statements
         .iter()
         .map(|&(own_calls, own_ms)| {
-            let is_rare = calls >= ENOUGH_CALLS
-                && own_calls < RARE_CALLS * calls
-                && own_ms < NOTABLE_TIME * ms;
+            let is_rare =
+                own_calls < (RARE_CALLS * calls).max(ONCE_OR_TWICE) && own_ms < NOTABLE_TIME * ms;
             is_rare.then(|| {
                 format!(
                     "it is rare: {own_calls:.0} of {calls:.0} calls and {:.2} % of the time",
@@ -45,11 +44,11 @@ mod tests {
             found.iter().map(Option::is_some).collect::<Vec<_>>(),
             [false, true, false, false]
         );
-        // In a small workload nothing is rare.
-        assert!(
-            rare(&[(900.0, 1.0), (1.0, 1e-6)])
-                .iter()
-                .all(Option::is_none)
+        // In a small workload, what ran once and takes its part of the time is not rare.
+        let small = rare(&[(9.0, 1.0), (1.0, 0.1), (1.0, 1e-6)]);
+        assert_eq!(
+            small.iter().map(Option::is_some).collect::<Vec<_>>(),
+            [false, false, true]
         );
     }
 }

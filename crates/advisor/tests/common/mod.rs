@@ -274,6 +274,7 @@ pub fn random_workload(
                 build_ms: 3_000.0 * d.unit(),
             },
             handle: synthetic.handle(o),
+            gamma: 1.0,
         })
         .collect();
     let updates = (0..tables)
