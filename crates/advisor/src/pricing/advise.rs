@@ -43,7 +43,7 @@ impl Default for PricingLimits {
             few: 100,
             // The median error of a hypothetical price is about a per cent; two are noise.
             tolerance: 0.02,
-            rounds: 5,
+            rounds: 7,
             probes: 24,
             search: SearchLimits::default(),
         }
@@ -134,11 +134,14 @@ pub fn advise(
     let (mut calls, mut derived) = (asker.calls, asker.derived);
     let mut left = limits.calls.saturating_sub(calls);
     let mut settled: Option<(Problem, Solution)> = None;
+    let mut base = Base::default();
     while rounds < limits.rounds.max(1) {
         rounds += 1;
-        let problem = verify::problem(workload, &pricings, &corrections);
+        let mut problem = verify::problem(workload, &pricings, &corrections);
+        base.set(&mut problem);
         // (The search asks the pulse before it starts.)
         let solution = solve(&problem, search, pulse)?;
+        let priced_right = base.agrees(&problem, &solution.chosen);
         // The rounds share the steps; a later one starts from the last answer anyway.
         let least = (limits.search.steps / 10).max(40_000 * workload.statements.len() as u64);
         search.steps = search.steps.saturating_sub(solution.steps).max(least);
@@ -171,7 +174,7 @@ pub fn advise(
             } else {
                 0
             };
-            Ok(differing == 0 && probed == 0)
+            Ok(differing == 0 && probed == 0 && priced_right)
         });
         calls += asker.calls;
         derived += asker.derived;
@@ -195,6 +198,7 @@ pub fn advise(
                 workload,
                 &pricings,
                 &mut corrections,
+                &base,
                 visited,
                 limits.search,
                 pulse,
@@ -224,6 +228,7 @@ pub fn advise(
                     workload,
                     &pricings,
                     &mut corrections,
+                    &base,
                     last,
                     limits.search,
                     pulse,
@@ -245,6 +250,43 @@ pub fn advise(
         coverage,
         verified,
     })
+}
+
+/// The time that the price of room refers to: what the statements take under the choice
+/// itself. What they take now would make room dear before the first index and cheap after it,
+/// so that each run would buy some more.
+#[derive(Default)]
+struct Base {
+    ms: Option<f64>,
+}
+
+impl Base {
+    /// Two bases this close make the same price.
+    const CLOSE: f64 = 0.1;
+
+    /// The base for the next search; for the first, what would be left if everything was there.
+    fn set(&self, problem: &mut Problem) {
+        problem.base_ms = Some(self.ms.unwrap_or_else(|| {
+            let everything = vec![true; problem.options.len()];
+            verify::model_ms(problem, &everything)
+        }));
+    }
+
+    /// Whether the base that `problem` was solved with is what `chosen` leaves; else it is
+    /// the next one.
+    fn agrees(&mut self, problem: &Problem, chosen: &[bool]) -> bool {
+        if problem.rules.storage_share <= 0.0 {
+            return true;
+        }
+        let left = verify::model_ms(problem, chosen);
+        let close = problem
+            .base_ms
+            .is_some_and(|base| (left - base).abs() <= Self::CLOSE * left);
+        if !close {
+            self.ms = Some(left);
+        }
+        close
+    }
 }
 
 fn check_numbers(workload: &Workload) -> Result<(), SelectionError> {
@@ -340,6 +382,7 @@ fn best_visited(
     workload: &Workload,
     pricings: &[Pricing],
     corrections: &mut [Vec<Correction>],
+    base: &Base,
     visited: Vec<Vec<bool>>,
     search: SearchLimits,
     pulse: &mut dyn FnMut() -> Pulse,
@@ -364,7 +407,8 @@ fn best_visited(
             break;
         }
     }
-    let problem = verify::problem(workload, pricings, corrections);
+    let mut problem = verify::problem(workload, pricings, corrections);
+    base.set(&mut problem);
     let bound = solve(&problem, search, pulse)?;
     let mut best: Option<Solution> = None;
     for chosen in sets {

@@ -144,8 +144,16 @@ pub fn problem(
         updates: workload.updates.clone(),
         tables: workload.tables.clone(),
         rules: workload.rules.clone(),
+        base_ms: None,
         previous: workload.previous.clone(),
     }
+}
+
+/// Milliseconds a day that all statements take under `chosen`, as the model says.
+pub fn model_ms(problem: &Problem, chosen: &[bool]) -> f64 {
+    (0..problem.statements.len())
+        .map(|q| problem.statements[q].weight * model_cost(problem, q, chosen))
+        .sum()
 }
 
 /// What the model says statement `q` costs under `chosen` (believed).

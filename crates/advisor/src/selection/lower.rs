@@ -209,9 +209,11 @@ fn charge_storage(problem: &Problem, program: &mut Program, current: &[bool]) {
     if problem.rules.storage_share <= 0.0 || tables <= 0.0 {
         return;
     }
-    let total: f64 = (0..problem.statements.len())
-        .map(|q| problem.statements[q].weight * program.atom_taken(q, current).cost)
-        .sum();
+    let total = problem.base_ms.unwrap_or_else(|| {
+        (0..problem.statements.len())
+            .map(|q| problem.statements[q].weight * program.atom_taken(q, current).cost)
+            .sum()
+    });
     let per_byte = problem.rules.storage_share * total / tables;
     for (option, term) in problem.options.iter().zip(&mut program.indexes) {
         if matches!(option.status, Status::Candidate) {

@@ -135,8 +135,8 @@ pub struct Rules {
     /// 0 where the price of building decides.
     pub min_share: f64,
     /// What room for indexes costs: candidates as large as all tables of the problem together
-    /// must save this share of the time of all statements now, smaller ones in proportion.
-    /// 0 where the storage budget says what room is worth.
+    /// must save this share of the time that the statements take ([`Problem::base_ms`]),
+    /// smaller ones in proportion. 0 where the storage budget says what room is worth.
     pub storage_share: f64,
     /// The whole choice must save at least this many milliseconds a day to be worth acting.
     pub min_saving_ms: f64,
@@ -184,6 +184,9 @@ pub struct Problem {
     pub tables: Vec<TableState>,
     /// Limits.
     pub rules: Rules,
+    /// Time of all statements that the price of room refers to, milliseconds a day; `None`:
+    /// what they take now.
+    pub base_ms: Option<f64>,
     /// What was advised last time (which options should exist), where there was a last time.
     pub previous: Option<Vec<bool>>,
 }
