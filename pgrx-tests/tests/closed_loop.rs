@@ -122,3 +122,57 @@ fn from_traffic_to_a_kept_index() {
         0.0
     );
 }
+
+#[test]
+fn a_field_that_its_tenant_has_switched_off_asks_for_no_index() {
+    let cluster = Cluster::builder()
+        .conf(
+            "indexpilot.flush_interval = 1
+             max_parallel_workers_per_gather = 0",
+        )
+        .start();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE SCHEMA crm;
+         CREATE TABLE crm.contacts (id int PRIMARY KEY, tenant_id int, email text, note text);
+         INSERT INTO crm.contacts SELECT g, g % 50, 'u' || g, repeat('x', 50)
+         FROM generate_series(1, 60000) AS g",
+    );
+    session.run("VACUUM ANALYZE crm.contacts");
+    session.run("CREATE EXTENSION indexpilot");
+    for call in 0..40 {
+        session.run(&format!(
+            "SELECT note FROM crm.contacts WHERE tenant_id = 42 AND email = 'u{call}42'"
+        ));
+    }
+    let open = "SELECT count(*) FROM indexpilot.recommendation
+                WHERE state = 'proposed' AND definition LIKE '%email%'";
+    wait_for("a proposal", PATIENCE, || {
+        session.run("SELECT * FROM indexpilot.analyze()");
+        match session.number(open) {
+            1.0.. => Ok(()),
+            _ => Err(format!(
+                "{:?}",
+                session.rows("SELECT statements, empty_because FROM indexpilot.analysis")
+            )),
+        }
+    });
+    session.run("SELECT * FROM indexpilot.genome_bootstrap('{crm}')");
+    session.run("SELECT indexpilot.initialize_tenant('42')");
+    session.run("SELECT indexpilot.disable_field('42', 'crm.contacts', 'email', 'no mail there')");
+    session.run("SELECT * FROM indexpilot.analyze()");
+    // And it says so.
+    let said = session.text(
+        "SELECT not_analysed::text FROM indexpilot.analysis ORDER BY started_at DESC LIMIT 1",
+    );
+    assert!(
+        said.contains("crm.contacts.email is switched off for tenants that make 100 %"),
+        "{said}\n{:?}",
+        session.rows(
+            "SELECT s.query, t.tenant, t.calls, b.calls FROM indexpilot.tenant_stats AS t
+            JOIN indexpilot.statement AS s ON s.id = t.statement
+            JOIN indexpilot.statement_stats AS b ON b.statement = s.id"
+        )
+    );
+    assert_eq!(session.number(open), 0.0);
+}

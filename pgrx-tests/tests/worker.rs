@@ -107,6 +107,17 @@ fn a_worker_with_outdated_settings_of_its_database_leaves() {
 }
 
 #[test]
+fn a_shortened_interval_counts_from_now() {
+    let cluster = Cluster::with_extension();
+    cluster.wait("SELECT count(*) FROM indexpilot.analysis", "1");
+    // The next one was due in a quarter of an hour.
+    cluster
+        .session()
+        .run("ALTER DATABASE postgres SET indexpilot.analysis_interval = '10s'");
+    cluster.wait("SELECT count(*) > 1 FROM indexpilot.analysis", "t");
+}
+
+#[test]
 fn switching_off_ends_the_worker_and_on_brings_it_back() {
     let cluster = Cluster::with_extension();
     cluster.wait(&count(WORKER), "1");

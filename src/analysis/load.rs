@@ -48,6 +48,16 @@ fn demands(role: FieldRole) -> bool {
     )
 }
 
+/// Calls that shares of tenants refer to: where most calls have a tenant, the others (before
+/// it was known where the statement says it) have the same ones.
+fn attributed(captured: &Captured) -> f64 {
+    if captured.attributed >= captured.calls / 2.0 {
+        captured.attributed.max(1.0)
+    } else {
+        captured.calls.max(1.0)
+    }
+}
+
 /// Share of the calls that use a field which their tenant has switched off, and one such
 /// field.
 pub(super) fn switched_off(
@@ -79,7 +89,7 @@ pub(super) fn switched_off(
             field = field.or(found);
         }
     }
-    field.map(|field| ((calls / captured.calls.max(1.0)).min(1.0), field))
+    field.map(|field| ((calls / attributed(captured)).min(1.0), field))
 }
 
 pub(super) fn statement(
@@ -112,7 +122,7 @@ pub(super) fn statement(
         tenants: captured
             .tenants
             .iter()
-            .map(|(tenant, own)| (tenant.clone(), own / captured.calls.max(1.0)))
+            .map(|(tenant, own)| (tenant.clone(), own / attributed(captured)))
             .collect(),
     }
 }

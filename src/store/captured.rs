@@ -38,13 +38,15 @@ pub struct Captured {
     pub plans: Vec<PlanTime>,
     /// Tenants with their calls, those with most time first; not all of them.
     pub tenants: Vec<(String, f64)>,
+    /// Calls whose tenant is known.
+    pub attributed: f64,
     /// Shared blocks found in the cache, and read into it.
     pub blocks: (f64, f64),
     /// WAL written, bytes.
     pub wal_bytes: f64,
 }
 
-/// Statements that ran since `since` (microseconds since the Unix epoch) and can be planned,
+/// Statements on more than our own and the system's relations that ran since `since` (microseconds since the Unix epoch) and can be planned,
 /// those with most time first, at most `limit`.
 ///
 /// # Errors
@@ -87,7 +89,9 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                  WHERE s.system_identifier = $1 AND s.database_oid = $2
                    AND s.kind <> 'utility'
                    AND o.server_version / 10000 = current_setting('server_version_num')::int / 10000
-                   AND s.relations <> '{}'
+                   AND EXISTS (SELECT FROM unnest(s.relations) AS r(name)
+                       WHERE split_part(r.name, chr(34), 2)
+                           NOT IN ('pg_catalog', 'information_schema', 'indexpilot'))
                  ORDER BY t.total_ms DESC, s.id LIMIT $4",
                 None,
                 &arguments,
@@ -154,6 +158,7 @@ pub fn captured(since: i64, limit: i64) -> SpiResult<Vec<Captured>> {
                         .map(|((calls, ms), cost)| PlanTime { calls, ms, cost })
                         .collect(),
                     tenants: Vec::new(),
+                    attributed: 0.0,
                     blocks: (number(20)?, number(21)?),
                     wal_bytes: number(24)?,
                 });
@@ -171,12 +176,14 @@ const TENANTS: i32 = 20;
 /// # Errors
 /// What SPI reports.
 pub fn add_tenants(captured: &mut [Captured], since: i64) -> SpiResult<()> {
-    let mut tenants: HashMap<String, Vec<(String, f64)>> = HashMap::new();
+    let mut tenants: HashMap<String, (Vec<(String, f64)>, f64)> = HashMap::new();
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
             let table = client.select(
-                "SELECT t.statement::text, t.tenant, t.calls::double precision
+                "SELECT t.statement::text, t.tenant, t.calls::double precision,
+                     t.attributed::double precision
                  FROM (SELECT b.statement, b.tenant, sum(b.calls) AS calls,
+                         sum(sum(b.calls)) OVER (PARTITION BY b.statement) AS attributed,
                          row_number() OVER (PARTITION BY b.statement
                              ORDER BY sum(b.total_ms) DESC, b.tenant) AS place
                      FROM indexpilot.tenant_stats AS b
@@ -195,19 +202,21 @@ pub fn add_tenants(captured: &mut [Captured], since: i64) -> SpiResult<()> {
                 ],
             )?;
             for row in table {
-                tenants
+                let of = tenants
                     .entry(row.get::<String>(1)?.unwrap_or_default())
-                    .or_default()
-                    .push((
-                        row.get::<String>(2)?.unwrap_or_default(),
-                        row.get::<f64>(3)?.unwrap_or_default(),
-                    ));
+                    .or_default();
+                of.1 = row.get::<f64>(4)?.unwrap_or_default();
+                of.0.push((
+                    row.get::<String>(2)?.unwrap_or_default(),
+                    row.get::<f64>(3)?.unwrap_or_default(),
+                ));
             }
             Ok::<(), pgrx::spi::SpiError>(())
         })
     })?;
     for statement in captured {
-        statement.tenants = tenants.remove(&statement.key).unwrap_or_default();
+        (statement.tenants, statement.attributed) =
+            tenants.remove(&statement.key).unwrap_or_default();
     }
     Ok(())
 }

@@ -402,3 +402,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_light_statement_keeps_its_fittest_beside_heavy_ones() {
+    let searched = |numbers: &[i16]| {
+        shape(
+            numbers
+                .iter()
+                .map(|n| field(*n, FieldRole::Equality, "=", Comparand::Parameter(1), 0))
+                .collect(),
+            (1..=6).collect(),
+        )
+    };
+    let shapes = [searched(&[2, 3, 4, 6]), searched(&[5])];
+    let relations: BTreeMap<Oid, RelationInfo> = BTreeMap::from([(1, relation())]);
+    let sources: Vec<Source> = shapes
+        .iter()
+        .zip([1e6, 1.0])
+        .map(|(shape, weight)| Source {
+            shape,
+            weight,
+            constants_fixed: false,
+        })
+        .collect();
+    let settings = Settings {
+        most_per_relation: 2,
+        each_statement: 1,
+        ..Settings::default()
+    };
+    let found = generate(&sources, &relations, &settings).candidates;
+    let email = |c: &indexpilot_advisor::candidates::Candidate| {
+        c.definition.keys[0].element == attribute(5)
+    };
+    assert!(found.iter().any(email), "{found:#?}");
+    assert!(found.len() <= 3, "{}", found.len());
+}

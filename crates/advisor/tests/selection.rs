@@ -241,6 +241,47 @@ fn what_hardly_ever_runs_gets_no_index() {
 }
 
 #[test]
+fn room_has_a_price_where_no_budget_says_so() {
+    // A narrow index and a covering one four times as large that saves a little more.
+    let mut problem = Problem {
+        options: vec![
+            candidate("narrow", 100 << 20, 0.0),
+            candidate("covering", 400 << 20, 0.0),
+        ],
+        statements: vec![statement(
+            "SELECT …",
+            1.0,
+            vec![atom(&[], 1e6), atom(&[0], 1_000.0), atom(&[1], 990.0)],
+        )],
+        tables: vec![TableState {
+            table: 1,
+            label: "t".into(),
+            indexes_outside: 1,
+            bytes: 1_000 << 20,
+            write_ms_now: 1e6,
+        }],
+        ..Problem::default()
+    };
+    assert_eq!(answer(&problem).chosen, [false, true]);
+    problem.rules.storage_share = 0.1;
+    // Of what is left: three tenths of the tables' size must save three hundredths, and the
+    // covering index saves one.
+    problem.base_ms = Some(1_000.0);
+    let solution = answer(&problem);
+    assert_eq!(solution.chosen, [true, false]);
+    assert!(
+        solution.why[1].sentence.contains("room"),
+        "{}",
+        solution.why[1].sentence
+    );
+    // Of what it takes now nothing would be worth its room.
+    problem.base_ms = None;
+    problem.statements[0].weight = 1e-9;
+    problem.rules.storage_share = 20.0;
+    assert_eq!(answer(&problem).chosen, [false, false]);
+}
+
+#[test]
 fn a_saving_too_small_changes_nothing() {
     let mut problem = hot_problem(0.0);
     problem.rules.min_saving_ms = 20_000.0;
