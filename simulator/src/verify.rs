@@ -1,11 +1,13 @@
 //! The three success criteria and the bars of the demonstration, checked against `results.json`.
-use crate::results::{AUTO, BASELINE, EXPERT, Results};
+use crate::results::{ADVISED, AUTO, BASELINE, EXPERT, Results};
 use serde::{Deserialize, Serialize};
 
 /// Largest share of the baseline's time that IndexPilot may leave.
 pub const TIME_LEFT: f64 = 0.05;
 /// How many times the expert's time IndexPilot may take in the short demonstration.
 pub const BEHIND_EXPERT: f64 = 1.25;
+/// How many times the expert's time may be left by the indexes that `advise()` proposes.
+pub const AS_GOOD: f64 = 1.0;
 /// How many times slower a pattern may get.
 pub const SLOWER: f64 = 1.10;
 /// Share (0–1) of the heavy filters' time that must go.
@@ -42,11 +44,15 @@ fn some(list: &[String]) -> String {
 /// All checks, criteria first.
 pub fn checks(r: &Results) -> Vec<Check> {
     let Some(auto) = r.variant(AUTO) else {
-        return vec![check(
-            "IndexPilot ran",
-            None,
-            "the results hold no variant \"auto\"".into(),
-        )];
+        let mut list = advice(r);
+        if list.is_empty() {
+            list.push(check(
+                "IndexPilot ran",
+                None,
+                "the results hold no variant \"auto\"".into(),
+            ));
+        }
+        return list;
     };
     let baseline = r.variant(BASELINE).expect("every result has a baseline");
     let mut list = Vec::new();
@@ -161,6 +167,7 @@ pub fn checks(r: &Results) -> Vec<Check> {
             ));
         }
     }
+    list.extend(advice(r));
     let slower: Vec<String> = (0..r.patterns.len())
         .filter_map(|p| {
             let bound = r.slower(AUTO, p)?;
@@ -188,6 +195,38 @@ pub fn checks(r: &Results) -> Vec<Check> {
             },
         ));
     }
+    list
+}
+
+/// The advice given at once for the whole workload, beside the expert's set: as little time
+/// left, in no more room.
+fn advice(r: &Results) -> Vec<Check> {
+    let (Some(advised), Some(expert)) = (r.variant(ADVISED), r.variant(EXPERT)) else {
+        return Vec::new();
+    };
+    let mut list = Vec::new();
+    if let (Some(left), Some(theirs)) = (r.time_left(ADVISED), r.time_left(EXPERT)) {
+        list.push(check(
+            "advice leaves no more time than the expert",
+            left <= theirs * AS_GOOD,
+            format!(
+                "{:.2} times: {:.2} % beside {:.2} % of the {}",
+                left / theirs,
+                left * 100.0,
+                theirs * 100.0,
+                r.clock()
+            ),
+        ));
+    }
+    list.push(check(
+        "advice takes no more room than the expert",
+        advised.index_bytes <= expert.index_bytes,
+        format!(
+            "{} beside {}",
+            crate::report::bytes(advised.index_bytes as f64),
+            crate::report::bytes(expert.index_bytes as f64)
+        ),
+    ));
     list
 }
 
