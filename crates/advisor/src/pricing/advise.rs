@@ -401,17 +401,20 @@ fn best_visited(
     for _ in 0..=sets.len() {
         let mut changed = false;
         for chosen in &sets {
+            go_on(pulse)?;
             changed |= verify::recheck(pricings, corrections, chosen);
         }
         if !changed {
             break;
         }
     }
+    go_on(pulse)?;
     let mut problem = verify::problem(workload, pricings, corrections);
     base.set(&mut problem);
     let bound = solve(&problem, search, pulse)?;
     let mut best: Option<Solution> = None;
     for chosen in sets {
+        go_on(pulse)?;
         if let Some(solution) = assess(&problem, &chosen, &bound)?
             && best.as_ref().is_none_or(|b| solution.after < b.after)
         {
@@ -420,6 +423,14 @@ fn best_visited(
     }
     let none = || SelectionError::NothingAllowed("the present indexes break a rule".into());
     Ok((problem, best.ok_or_else(none)?))
+}
+
+/// Asked between steps that ask nobody themselves.
+fn go_on(pulse: &mut dyn FnMut() -> Pulse) -> Result<(), SelectionError> {
+    match pulse() {
+        Pulse::Cancel => Err(SelectionError::Cancelled),
+        Pulse::Continue | Pulse::Deadline => Ok(()),
+    }
 }
 
 fn report(

@@ -57,7 +57,7 @@ pub struct PlanTime {
     pub calls: f64,
     /// Their time, milliseconds.
     pub ms: f64,
-    /// The planner's cost, summed over them.
+    /// The planner's cost, summed over them; 0 where it is unknown (imported history).
     pub cost: f64,
 }
 
@@ -89,13 +89,16 @@ impl Load {
                             (calls + plan.calls, ms + plan.ms, sum + plan.cost)
                         })
                 };
-                let (calls, ms, _) = total(&|plan| plan.cost <= PRESENT * cost * plan.calls);
+                let (calls, ms, _) = total(&|plan| {
+                    plan.cost > 0.0 && plan.cost <= PRESENT * cost * plan.calls
+                });
                 if calls >= ENOUGH_CALLS {
                     return Some(calls_per_day * ms / calls);
                 }
-                let (calls, ms, sum) = total(&|_| true);
+                let (_, known_ms, sum) = total(&|plan| plan.cost > 0.0);
+                let (calls, ms, _) = total(&|_| true);
                 let per_call = if sum > 0.0 && cost > 0.0 {
-                    ms / sum * cost
+                    known_ms / sum * cost
                 } else if calls > 0.0 {
                     ms / calls
                 } else {
@@ -204,6 +207,11 @@ mod tests {
         let before = load(vec![plan(100.0, 50.0, 20_000.0)]);
         assert!((before.measured_ms(80.0).unwrap() - 200.0).abs() < 1e-9);
         assert!((before.seen_ms().unwrap() - 50_000.0).abs() < 1e-9);
+        // Imported history has no costs: it counts where nothing else is known.
+        let imported = plan(1_000.0, 7.0, 0.0);
+        assert!((load(vec![imported]).measured_ms(80.0).unwrap() - 7_000.0).abs() < 1e-9);
+        let with = load(vec![imported, plan(100.0, 50.0, 20_000.0)]);
+        assert!((with.measured_ms(80.0).unwrap() - 200.0).abs() < 1e-9);
         assert_eq!(load(vec![]).measured_ms(1.0), None);
     }
 }
