@@ -89,9 +89,8 @@ impl Load {
                             (calls + plan.calls, ms + plan.ms, sum + plan.cost)
                         })
                 };
-                let (calls, ms, _) = total(&|plan| {
-                    plan.cost > 0.0 && plan.cost <= PRESENT * cost * plan.calls
-                });
+                let (calls, ms, _) =
+                    total(&|plan| plan.cost > 0.0 && plan.cost <= PRESENT * cost * plan.calls);
                 if calls >= ENOUGH_CALLS {
                     return Some(calls_per_day * ms / calls);
                 }
