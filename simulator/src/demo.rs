@@ -110,12 +110,21 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
     }
     say(options, &format!("Cloned for {}.", names.join(", ")));
 
+    // What advise() may spend: as much as the expert did.
+    let mut experts_size = None;
     if options.variants.iter().any(|v| v == EXPERT) {
         let mut client = server.connect_to(&options.clone_name(EXPERT))?;
         client
             .batch_execute(application.expert_sql())
             .context("creating the expert's indexes")?;
         client.batch_execute("VACUUM (ANALYZE)")?;
+        let mut size: i64 = catalog::indexes(&mut client, application.name())?
+            .iter()
+            .map(|index| index.bytes)
+            .sum();
+        // Estimates of sizes err by a few per cent.
+        size -= size / 50;
+        experts_size = Some(size);
         say(options, "Built the expert's indexes.");
     }
     let mut settings = vec![crate::results::Setting {
@@ -140,7 +149,7 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
                     s.examples.into_iter().map(move |e| (e, weight))
                 })
                 .collect();
-        let a = pilot.advise(&statements)?;
+        let a = pilot.advise(&statements, experts_size)?;
         say(
             options,
             &format!(

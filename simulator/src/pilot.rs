@@ -154,8 +154,9 @@ impl Pilot {
         Ok((done, notes))
     }
 
-    /// Asks for the best indexes for statements with weights, and builds them.
-    pub fn advise(&mut self, statements: &[(String, f64)]) -> Result<Advice> {
+    /// Asks for the best indexes for statements with weights, in at most `budget` bytes, and
+    /// builds them.
+    pub fn advise(&mut self, statements: &[(String, f64)], budget: Option<i64>) -> Result<Advice> {
         // The same limits as where it decides by itself; ALTER DATABASE would reach later sessions only.
         for (name, value, _) in HASTE {
             let there = self.client.query_opt(
@@ -174,8 +175,8 @@ impl Pilot {
         let rows = self
             .client
             .query(
-                "SELECT pg_catalog.to_jsonb(a)::text FROM indexpilot.advise($1, $2, time_limit => 300) a",
-                &[&queries, &weights],
+                "SELECT pg_catalog.to_jsonb(a)::text FROM indexpilot.advise($1, $2, $3, time_limit => 300) a",
+                &[&queries, &weights, &budget],
             )
             .map_err(|e| anyhow::anyhow!("{}", crate::server::source(&e)))
             .context("asking for advice")?;
