@@ -1,7 +1,7 @@
 //! How a job ends: what the server's error means, what is left to clean, and when it is
 //! tried again.
 
-use super::{Done, in_transaction, record, recovery, stop_point};
+use super::{Done, in_transaction, record, recovery, stop_point, verify};
 use crate::pg::clock;
 use crate::pg::ddl;
 use crate::pg::transaction::ServerError;
