@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How many of the conditions that EXPLAIN shows capture understands.
 
-    coverage.py statements FILE.sql > OUT.sql   a psql script, with a look before each statement
-                                                 that can be planned
+    coverage.py statements DIRECTORY FILE.sql...  writes psql scripts of the same names there, with
+                                                 a look before each statement that can be planned
     coverage.py report NAME LOG...              counts what the looks said; fails above 2 %
 
 A condition (a conjunct of a Filter, Index Cond, Recheck Cond, Hash Cond, Merge Cond, Join Filter
@@ -11,6 +11,7 @@ statement's fields, and as opaque when one is not, or only in the role "opaque".
 without a column (constants, parameters, subplans' results) are not about fields.
 """
 import json
+import os
 import re
 import sys
 
@@ -96,7 +97,7 @@ def bare(statement):
         statement = shorter
 
 
-def statements(path):
+def statements(path, directory):
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
     out = []
@@ -108,8 +109,8 @@ def statements(path):
         if is_statement and STARTS.match(inner) and "$coverage$" not in inner and not re.search(r":['\"]?[a-z_]+['\"]?(?!:)", re.sub(r"::|'[^']*'", "", inner)):
             out.append(f"SELECT coverage.look($coverage${inner}$coverage$);\n")
         out.append(part)
-    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    sys.stdout.write("\\set ON_ERROR_STOP off\n" + "".join(out) + "\n")
+    with open(os.path.join(directory, os.path.basename(path)), "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\\set ON_ERROR_STOP off\n" + "".join(out) + "\n")
 
 
 def conjuncts(condition):
@@ -216,6 +217,7 @@ def report(name, paths):
 
 
 if sys.argv[1] == "statements":
-    statements(sys.argv[2])
+    for name in sys.argv[3:]:
+        statements(name, sys.argv[2])
 elif not report(sys.argv[2], sys.argv[3:]):
     sys.exit(1)
