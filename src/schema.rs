@@ -165,5 +165,10 @@ extension_sql_file!(
     name = "functions_recommendations",
     requires = ["tables_recommendation"]
 );
+extension_sql_file!(
+    "../sql/views/recommendations.sql",
+    name = "views_recommendations",
+    requires = ["tables_recommendation"]
+);
 // Stays the last of all: this database is looked after from the commit on.
 extension_sql_file!("../sql/schema/attach.sql", name = "schema_attach", finalize);

@@ -17,7 +17,7 @@ CREATE FUNCTION indexpilot.explain(id pg_catalog.uuid) RETURNS pg_catalog.text
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'explain_wrapper';
 COMMENT ON FUNCTION indexpilot.explain(pg_catalog.uuid) IS
-    'a recommendation as text: reason, numbers, the gain of each statement, the alternatives refused and why';
+    'a recommendation as text: reason, deciding rule, numbers, the statements behind it with the gain, plans before and after and lint of each, tenants, the alternatives refused and why';
 
 CREATE FUNCTION indexpilot.preview(id pg_catalog.uuid) RETURNS pg_catalog.text
     LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

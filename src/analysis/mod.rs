@@ -6,12 +6,15 @@
 //! - [`history`] takes over what pg_stat_statements has counted;
 //! - [`lint`] says what is wrong with a statement that no index can mend.
 
+mod evidence;
+pub mod explanation;
 pub mod history;
 pub mod lint;
 mod load;
 pub mod rebuild;
 pub mod run;
 pub mod session;
+mod statistics;
 
 use crate::config;
 use crate::pg::catalog;
@@ -136,6 +139,8 @@ pub fn adopt() -> Result<(), ServerError> {
                     let stage = match stored.intent.kind {
                         IntentKind::DropIndex { .. } => config.drop_index,
                         IntentKind::Reindex { .. } => config.reindex,
+                        // Advised only: no setting lets us analyse by ourselves.
+                        IntentKind::Analyze => Stage::Advise,
                         _ => config.create_index,
                     };
                     if stage == Stage::Auto && stored.state == State::Proposed {

@@ -239,6 +239,12 @@ fn analyse_captured(
         &mut pulse,
     )
     .map_err(|error| error.to_string())?;
+    match transaction::run(|| super::statistics::behind(&statements)) {
+        Ok(Ok(found)) => analysis.recommendations.extend(found),
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    }
+    super::evidence::add(&mut ports.planner, &mut analysis, captured);
     analysis.not_analysed.extend(
         left_out
             .into_iter()
@@ -310,6 +316,8 @@ fn finish(
         for found in &analysis.recommendations {
             let stage = match found.kind {
                 IntentKind::DropIndex { .. } => config.drop_index,
+                // Advised only: no setting lets us analyse by ourselves.
+                IntentKind::Analyze => Stage::Advise,
                 _ => config.create_index,
             };
             if stage == Stage::Off {
@@ -403,6 +411,7 @@ fn refused(analysis: &Analysis) -> serde_json::Value {
         .iter()
         .map(|refusal| {
             json!({
+                "relation": refusal.definition.relation.oid,
                 "definition": refusal.definition.for_people(None),
                 "reason": refusal.reason,
                 "rule": refusal.rule,

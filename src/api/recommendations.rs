@@ -5,15 +5,13 @@
 // pgrx reads the names of the columns from the return type, so it cannot be an alias.
 #![allow(clippy::type_complexity)]
 
-use crate::analysis;
+use crate::analysis::{self, explanation};
 use crate::pg::{clock, spi};
 use crate::store::recommendation::{self, Stored};
 use crate::worker::{self, Request};
 use indexpilot_advisor::lifecycle::State;
-use indexpilot_model::IntentKind;
 use pgrx::datum::Uuid;
 use pgrx::prelude::*;
-use std::fmt::Write;
 
 /// Seconds that `analyze()` waits for the worker at most, by default.
 fn ask_and_wait(seconds: f64) {
@@ -54,6 +52,19 @@ fn rights(relation: pg_sys::Oid, role: &str, owner_only: bool) -> bool {
                  OR (NOT $3 AND pg_has_role($2, 'pg_read_all_stats', 'USAGE'))
                  OR (SELECT r.rolsuper FROM pg_roles AS r WHERE r.rolname = $2)",
             &[relation.into(), role.into(), owner_only.into()],
+        )
+        .ok()
+        .flatten()
+        .unwrap_or(false)
+    })
+}
+
+/// Whether the role may see everybody's statements.
+fn rights_of_all_stats(role: &str) -> bool {
+    spi::as_extension_owner(|| {
+        Spi::get_one_with_args::<bool>(
+            "SELECT pg_has_role($1, 'pg_read_all_stats', 'USAGE')",
+            &[role.into()],
         )
         .ok()
         .flatten()
@@ -126,6 +137,7 @@ fn analyze(
     if wait > 0.0 {
         ask_and_wait(wait);
     }
+    let reads_all = rights_of_all_stats(&spi::current_role());
     let rows: Vec<_> = visible()
         .into_iter()
         .filter(|stored| stored.state.is_open())
@@ -145,7 +157,11 @@ fn analyze(
                 figures.confidence,
                 i32::try_from(figures.statements.len()).unwrap_or(i32::MAX),
                 i32::try_from(figures.tenants.len()).unwrap_or(i32::MAX),
-                figures.reason.clone(),
+                if reads_all {
+                    figures.reason.clone()
+                } else {
+                    explanation::without_statements(&figures.reason)
+                },
                 stored.state.name().to_owned(),
             )
         })
@@ -163,71 +179,16 @@ fn analyze(
 #[pg_extern(sql = false)]
 fn explain(id: Uuid) -> String {
     let stored = found(id);
-    let figures = &stored.figures;
-    let mut out = String::new();
-    let _ = writeln!(out, "{} ({})", stored.definition, stored.state.name());
-    if let Some(reason) = &stored.state_reason {
-        let _ = writeln!(out, "  {reason}");
-    }
-    let _ = writeln!(out, "Why: {}", figures.reason);
-    let _ = writeln!(out, "Rule of thumb: {}", figures.rule);
-    let _ = writeln!(
-        out,
-        "Estimates: saves {:.1} % of the statements' time, {:.0} ms a day; {:.1} MB; build {:.0} ms; upkeep {:.0} ms a day; confidence {:.2}",
-        100.0 * figures.benefit,
-        figures.saved_ms_per_day,
-        figures.bytes as f64 / 1e6,
-        figures.build_ms,
-        figures.write_ms_per_day,
-        figures.confidence
-    );
-    if let Some(calls) = figures.break_even_calls {
-        let _ = writeln!(
-            out,
-            "Pays off above {calls:.1} calls a day at the present write rate"
-        );
-    }
-    let _ = writeln!(out, "Advised {} time(s)", stored.times_seen);
-    let _ = writeln!(out, "Statements:");
-    for gain in &figures.statements {
-        let cost = |cost: Option<f64>| cost.map_or("unknown".to_owned(), |c| format!("{c:.1}"));
-        let _ = writeln!(
-            out,
-            "  {}: {:.0} calls a day, planner cost {} → {} under the whole advice, {:.0} ms a day saved",
-            gain.label,
-            gain.calls_per_day,
-            cost(gain.cost_before),
-            cost(gain.cost_after),
-            gain.saved_ms
-        );
-    }
-    if !figures.tenants.is_empty() {
-        let _ = writeln!(out, "Tenants:");
-        for (tenant, share) in &figures.tenants {
-            let _ = writeln!(out, "  {tenant}: {:.1} % of the saving", 100.0 * share);
-        }
-    }
-    if !figures.alternatives.is_empty() {
-        let _ = writeln!(out, "Refused alternatives:");
-        for (definition, why) in &figures.alternatives {
-            let _ = writeln!(out, "  {definition}: {why}");
-        }
-    }
-    out
+    let role = spi::current_role();
+    let reads_all = rights_of_all_stats(&role);
+    explanation::text(&stored, reads_all, |of| reads_all || of == role)
+        .unwrap_or_else(|e| spi_error(e))
 }
 
 /// What carrying it out would run.
 #[pg_extern(sql = false)]
 fn preview(id: Uuid) -> String {
-    let stored = found(id);
-    match &stored.intent.kind {
-        IntentKind::CreateIndex { definition, name } => {
-            definition.create_statement(name, true, false)
-        }
-        IntentKind::DropIndex { name, .. } => format!("DROP INDEX CONCURRENTLY {name}"),
-        IntentKind::Reindex { name, .. } => format!("REINDEX INDEX CONCURRENTLY {name}"),
-        IntentKind::Analyze => format!("ANALYZE {}", stored.intent.relation.qualified()),
-    }
+    explanation::command(&found(id))
 }
 
 /// Queues it for the worker.

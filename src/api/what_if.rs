@@ -4,7 +4,9 @@
 // pgrx reads the names of the columns from the return type, so it cannot be an alias.
 #![allow(clippy::type_complexity)]
 
-use crate::pg::whatif::{Failure, Planner, Sample, StatementSource, caller_is_superuser, counters};
+use crate::pg::whatif::{
+    Failure, Format, Planner, Sample, StatementSource, caller_is_superuser, counters,
+};
 use crate::store::captured::captured;
 use indexpilot_model::price::SizeEstimate;
 use indexpilot_model::{CandidateId, Oid, StatementId};
@@ -147,8 +149,8 @@ fn compare(
         with.push(id);
         bytes.push(i64::try_from(size.bytes).unwrap_or(i64::MAX));
     }
-    let before = planner.evaluate(THE_STATEMENT, &[], &[], true)?;
-    let after = planner.evaluate(THE_STATEMENT, &with, hidden, true)?;
+    let before = planner.evaluate(THE_STATEMENT, &[], &[], Some(Format::Json))?;
+    let after = planner.evaluate(THE_STATEMENT, &with, hidden, Some(Format::Json))?;
     let text_of = |used: &CandidateId| {
         with.iter()
             .position(|id| id == used)

@@ -17,6 +17,7 @@ pub mod retention;
 pub mod schema_change;
 pub mod setting;
 pub mod statement;
+pub mod statement_text;
 pub mod upkeep;
 pub mod verification;
 

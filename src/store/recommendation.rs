@@ -240,7 +240,11 @@ pub fn follow() -> SpiResult<()> {
     let moves: Vec<Move> = spi::as_extension_owner(|| {
         Spi::connect_mut(|client| {
             let rows = client.update(
-                    "SELECT r.id, r.state, j.state, j.reason, m.evidence->>'verdict', m.reason
+                    "SELECT r.id, r.state, j.state, j.reason,
+                         -- Nothing is measured of an ANALYZE: done is kept.
+                         coalesce(m.evidence->>'verdict',
+                             CASE WHEN r.action = 'analyze' AND j.state = 'succeeded' THEN 'kept' END),
+                         m.reason
                      FROM indexpilot.recommendation AS r
                      CROSS JOIN LATERAL (SELECT b.state, b.reason FROM indexpilot.job AS b
                          WHERE b.recommendation = r.id

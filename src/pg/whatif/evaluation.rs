@@ -39,7 +39,7 @@ impl Planner {
         id: StatementId,
         with: &[CandidateId],
         without: &[Oid],
-        explain: bool,
+        explain: Option<explain::Format>,
     ) -> Result<Evaluation, Failure> {
         let mut done = Vec::with_capacity(1);
         self.evaluate_all(id, &[with], without, explain, &mut done)?;
@@ -53,7 +53,7 @@ impl Planner {
         id: StatementId,
         sets: &[&[CandidateId]],
         without: &[Oid],
-        explain: bool,
+        explain: Option<explain::Format>,
         done: &mut Vec<Evaluation>,
     ) -> Result<(), Failure> {
         let (mut stale, mut waits, mut before) = (0, 0, 0);
@@ -116,7 +116,7 @@ impl Planner {
     ) -> Result<Vec<Price>, Failure> {
         if !reuse {
             let mut done = Vec::with_capacity(sets.len());
-            self.evaluate_all(id, sets, without, false, &mut done)?;
+            self.evaluate_all(id, sets, without, None, &mut done)?;
             return Ok(done.into_iter().map(|one| one.price).collect());
         }
         watch::refresh();
@@ -175,7 +175,7 @@ impl Planner {
         let epoch = watch::epoch();
         let planned: Vec<&[CandidateId]> = keys.iter().map(|key| key.with.as_slice()).collect();
         let mut done = Vec::with_capacity(planned.len());
-        let result = self.evaluate_all(id, &planned, without, false, &mut done);
+        let result = self.evaluate_all(id, &planned, without, None, &mut done);
         for (key, one) in keys.iter().zip(&done) {
             self.cache.put(key.clone(), one.price.clone(), now, epoch);
         }
@@ -201,7 +201,7 @@ impl Planner {
         id: StatementId,
         sets: &[&[CandidateId]],
         without: &[Oid],
-        explain: bool,
+        explain: Option<explain::Format>,
         done: &mut Vec<Evaluation>,
     ) -> Result<bool, Failure> {
         let statement = self.known(id)?;
@@ -283,7 +283,7 @@ impl Planner {
         carriers: &[*const Carrier],
         hidden: &[pg_sys::Oid],
         parameters: &[(f64, pg_sys::ParamListInfo)],
-        explain: bool,
+        explain: Option<explain::Format>,
         stopwatch: &Stopwatch,
         calls: &mut u64,
     ) -> Result<Evaluation, Failure> {
@@ -320,8 +320,11 @@ impl Planner {
                         .planner(|| self.warmth.cost(key, &reading, *query, source, &scope));
                     *calls += more;
                     sample.add(reading, warm, fingerprint);
-                    if explain && position == 0 {
-                        plans.push(explain::json(
+                    if let Some(format) = explain
+                        && position == 0
+                    {
+                        plans.push(explain::show(
+                            format,
                             planned,
                             &statement.text,
                             params,

@@ -38,13 +38,23 @@ unsafe extern "C-unwind" fn index_name(index: pg_sys::Oid) -> *const std::ffi::c
     }
 }
 
-/// The plan as EXPLAIN (FORMAT JSON) shows it. `names` are those of hypothetical indexes by
+/// How a plan is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// As EXPLAIN shows it to people.
+    Text,
+    /// As EXPLAIN (FORMAT JSON) does.
+    Json,
+}
+
+/// The plan as EXPLAIN shows it. `names` are those of hypothetical indexes by
 /// their OID in the plan. The executor is only asked for the plan's state tree, directly and
 /// not through its hooks, and opens no index then (EXEC_FLAG_EXPLAIN_ONLY).
 ///
 /// # Safety
 /// Within [`super::isolate::isolated`]; the statement was planned here with `params`.
-pub(super) unsafe fn json(
+pub(super) unsafe fn show(
+    format: Format,
     stmt: *mut pg_sys::PlannedStmt,
     source: &CStr,
     params: pg_sys::ParamListInfo,
@@ -59,18 +69,22 @@ pub(super) unsafe fn json(
     NAMES.set(names);
     let _forget = Forget;
     // SAFETY: as EXPLAIN does it (explain.c, ExplainOnePlan).
-    unsafe { show(stmt, source.as_ptr(), params) }
+    unsafe { print(format, stmt, source.as_ptr(), params) }
 }
 
-unsafe fn show(
+unsafe fn print(
+    format: Format,
     stmt: *mut pg_sys::PlannedStmt,
     source: *const std::ffi::c_char,
     params: pg_sys::ParamListInfo,
 ) -> String {
-    // SAFETY: see `json`.
+    // SAFETY: see `show`.
     unsafe {
         let state = pg_sys::NewExplainState();
-        (*state).format = pg_sys::ExplainFormat::EXPLAIN_FORMAT_JSON;
+        (*state).format = match format {
+            Format::Text => pg_sys::ExplainFormat::EXPLAIN_FORMAT_TEXT,
+            Format::Json => pg_sys::ExplainFormat::EXPLAIN_FORMAT_JSON,
+        };
         (*state).costs = true;
         let desc = pg_sys::CreateQueryDesc(
             stmt,

@@ -39,6 +39,7 @@ mod warm;
 mod watch;
 
 pub use accounting::counters;
+pub use explain::Format;
 pub use failure::Failure;
 pub use statement::{Sample, StatementSource};
 pub use stored::{PLANNING_SETTINGS, StoredStatement};
@@ -84,8 +85,8 @@ pub fn caller_is_superuser() -> bool {
 pub struct Evaluation {
     /// The price.
     pub price: Price,
-    /// The plans as EXPLAIN (FORMAT JSON) shows them, if they were asked for: of the first
-    /// sample, one a query.
+    /// The plans as EXPLAIN shows them, if they were asked for: of the first sample, one a
+    /// query.
     pub plans: Vec<String>,
 }
 

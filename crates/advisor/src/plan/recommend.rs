@@ -23,6 +23,13 @@ pub struct Gain {
     pub calls_per_day: f64,
     /// Milliseconds a day that this index alone saves beside the rest (estimate).
     pub saved_ms: f64,
+    /// Where the whole statement is kept; `None` where it is not.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Its plan now and under the whole choice, as EXPLAIN shows them, values taken out; `None`
+    /// where they were not asked for.
+    #[serde(default)]
+    pub plans: Option<(String, String)>,
 }
 
 /// One proposed action.
@@ -206,6 +213,8 @@ fn recommendation(
             cost_after: advice.statements[q].cost_after,
             calls_per_day: statements[q].calls_per_day,
             saved_ms,
+            key: None,
+            plans: None,
         })
         .collect();
     let concerned: f64 = decision
