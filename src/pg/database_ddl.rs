@@ -25,8 +25,8 @@ const PATIENCE_MS: i64 = 3_000;
 /// Null or a utility statement's parse tree.
 #[inline(always)]
 pub unsafe fn concerns(node: *mut pg_sys::Node) -> bool {
-    // SAFETY: the caller's promise.
     matches!(
+        // SAFETY: the caller's promise.
         unsafe { tag(node) },
         NodeTag::T_DropdbStmt
             | NodeTag::T_RenameStmt

@@ -183,8 +183,8 @@ fn is_scan(tag: NodeTag) -> bool {
 
 /// Whether a node checks conditions again that are not in its `qual`.
 unsafe fn rechecks(plan: *mut pg_sys::Plan) -> bool {
-    // SAFETY: a plan node.
     matches!(
+        // SAFETY: a plan node.
         unsafe { tag(plan) },
         NodeTag::T_BitmapHeapScan | NodeTag::T_IndexScan
     )

@@ -117,10 +117,10 @@ unsafe fn after(run: Run, completion: *const pg_sys::QueryCompletion) {
         frames::shallower();
     }
     if run.counted {
-        // SAFETY: null, or filled in by the statement that just ended.
         let rows = if completion.is_null() {
             0
         } else {
+            // SAFETY: not null, so filled in by the statement that just ended.
             unsafe { processed(completion) }
         };
         // SAFETY: a static string of the server.
