@@ -197,3 +197,32 @@ fn a_user_learns_nothing_of_tables_that_are_not_his() {
     );
     assert_eq!(found, Vec::<String>::new());
 }
+
+#[test]
+fn a_field_that_is_not_to_be_indexed_is_in_no_candidate() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    let queries = [
+        "SELECT * FROM orders WHERE tenant_id = 7 ORDER BY created_at DESC LIMIT 20",
+        "SELECT * FROM orders WHERE created_at > '2024-05-19'",
+    ];
+    // Without the mark it is proposed: the mark is what changes it.
+    assert_proposes(&advice(&mut session, &queries, ""), &["created_at"]);
+    session.run(
+        r#"SELECT indexpilot.genome_load('{"tables": [{"name": "orders",
+            "fields": [{"name": "created_at", "indexable": false}]}]}')"#,
+    );
+    let found = advice(&mut session, &queries, "");
+    assert!(
+        found
+            .iter()
+            .all(|definition| !definition.contains("created_at")),
+        "{found:#?}"
+    );
+    session.run(
+        r#"SELECT indexpilot.genome_load('{"tables": [{"name": "orders",
+            "fields": [{"name": "created_at", "indexable": true}]}]}')"#,
+    );
+    assert_proposes(&advice(&mut session, &queries, ""), &["created_at"]);
+}

@@ -121,6 +121,37 @@ fn from_traffic_to_a_kept_index() {
         session.number("SELECT count(*) FROM indexpilot.verify_log()"),
         0.0
     );
+    // The report's before and after, once the day after lies behind the build.
+    session.run(
+        "UPDATE indexpilot.statement_stats SET bucket = bucket + interval '4 hours'
+         WHERE bucket > now() - interval '5 hours'",
+    );
+    let latency = "FROM jsonb_array_elements(indexpilot.report('json')::jsonb -> 'sections') AS s,
+             jsonb_array_elements(s -> 'rows') AS r
+         WHERE s ->> 'id' = 'latency' AND r ->> 1 ~ 'customer'";
+    assert_eq!(
+        session.column(&format!(
+            "SELECT (r ->> 4)::float8 > 2 * (r ->> 5)::float8 AND (r ->> 6)::float8 > (r ->> 7)::float8
+                 AND (r ->> 8)::float8 > (r ->> 9)::float8 AND (r ->> 6)::float8 >= (r ->> 4)::float8 / 2
+             {latency}"
+        )),
+        ["t"],
+        "{:?}",
+        session.rows(&format!("SELECT r {latency}"))
+    );
+    let by_hand = "SELECT sum(b.calls) || ' ' || round((sum(b.total_ms) / sum(b.calls))::numeric, 6)
+         FROM indexpilot.statement_stats AS b JOIN indexpilot.statement AS s ON s.id = b.statement
+         WHERE s.query ~ 'customer' AND s.kind = 'select' AND '\"crm\".\"orders\"' = ANY (s.relations)
+           AND b.bucket";
+    for (place, when) in [(2, "<"), (3, ">")] {
+        assert_eq!(
+            session.text(&format!(
+                "SELECT (r ->> {place}) || ' ' || round((r ->> {})::numeric, 6) {latency}",
+                place + 2
+            )),
+            session.text(&format!("{by_hand} {when} now() - interval '5 hours'"))
+        );
+    }
 }
 
 #[test]

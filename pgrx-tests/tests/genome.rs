@@ -354,6 +354,70 @@ fn wrong_names_get_a_suggestion() {
 }
 
 #[test]
+fn names_and_values_are_checked_every_major() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE SCHEMA crm; CREATE DOMAIN crm.share AS numeric CHECK (VALUE BETWEEN 0 AND 1);
+         CREATE TABLE crm.contacts (id int NOT NULL, email varchar(5), since date, part crm.share,
+             tags text[], more jsonb)",
+    );
+    let mut problems = |relation: &str, values: &str| {
+        session
+            .rows(&format!(
+                "SELECT field, problem, suggestion FROM indexpilot.genome_validate('{relation}', '{values}') ORDER BY field"
+            ))
+            .into_iter()
+            .map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join("|"))
+            .collect::<Vec<_>>()
+    };
+    // An empty genome refuses nothing.
+    assert!(problems("contcats", r#"{"x": 1}"#).is_empty());
+    session_bootstrap(&cluster);
+    assert_eq!(
+        problems("contcats", "{}"),
+        ["|the genome has no relation \"contcats\"|contacts"]
+    );
+    assert_eq!(
+        problems("crm.contcats", "{}"),
+        ["|the genome has no relation \"crm.contcats\"|crm.contacts"]
+    );
+    let fits = r#"{"id": 7, "email": "a@b.c", "since": "2024-02-29", "part": 0.5, "tags": ["x"], "more": {"a": []}}"#;
+    assert!(problems("crm.contacts", fits).is_empty());
+    assert!(problems("contacts", r#"{"email": null}"#).is_empty());
+    // All problems at once.
+    let wrong = r#"{"id": null, "emial": "x", "email": "too long", "since": "2023-02-29", "part": 2, "tags": "x"}"#;
+    let found = problems("contacts", wrong);
+    for (found, part) in found.iter().zip([
+        "email|it is no character varying(5): value too long for type character varying(5)|",
+        "emial|\"contacts\" has no field \"emial\"|email",
+        "id|it is required, so it must not be null|",
+        "part|it is no crm.share: value for domain crm.share violates check constraint",
+        "since|it is no date: date/time field value out of range: \"2023-02-29\"|",
+        "tags|it is no text[]: ",
+    ]) {
+        assert!(found.starts_with(part), "{found}");
+    }
+    assert_eq!(found.len(), 6, "{found:?}");
+    // Nothing of it stays, and the transaction goes on.
+    let mut session = cluster.session();
+    session.run("BEGIN; CREATE TABLE crm.later (x int)");
+    session.run("SELECT indexpilot.genome_validate('contacts', '{\"id\": \"x\"}'); COMMIT");
+    assert_eq!(
+        session.text("SELECT count(*) FROM pg_class WHERE relname = 'later'"),
+        "1"
+    );
+    let e = session.error("SELECT indexpilot.genome_validate('contacts', '[1]')");
+    assert_eq!(e.message, "values must be a JSON object");
+}
+
+fn session_bootstrap(cluster: &Cluster) {
+    cluster
+        .session()
+        .run("SELECT indexpilot.genome_bootstrap('{crm}')");
+}
+
+#[test]
 fn dump_and_restore_keep_genome_and_profile() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
@@ -379,4 +443,12 @@ fn dump_and_restore_keep_genome_and_profile() {
     there.run("SELECT indexpilot.enable_field('42', 'contacts', 'email')");
     assert_eq!(there.column(profile), ["42 email true", "42 id true"]);
     assert_equal(&mut there);
+    assert_eq!(
+        there.text("SELECT count(*) FROM indexpilot.verify_log()"),
+        "0"
+    );
+    assert_eq!(
+        there.text("SELECT count(*) FROM indexpilot.verify_profile()"),
+        "0"
+    );
 }

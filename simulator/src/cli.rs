@@ -176,6 +176,11 @@ pub enum Command {
         #[arg(long, default_value = "indexpilot-workload")]
         output: PathBuf,
     },
+    /// Turn a schema description in YAML into the JSON that indexpilot.genome_load() reads
+    Genome {
+        /// The description, "-" for standard input
+        description: PathBuf,
+    },
     /// Drop the databases that this program made under a name
     Drop {
         /// Where.

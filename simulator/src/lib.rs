@@ -2,6 +2,7 @@
 //!
 //! - [`application`], [`crm`], [`shop`], [`star`]: schemas, rows, statement patterns and the expert's indexes;
 //!   pure functions of a seed, usable as a library.
+//! - [`genome`]: schema descriptions in YAML for the extension.
 //! - [`server`], [`seed`], [`session`], [`traffic`], [`comparison`]: an ordinary client of a PostgreSQL server.
 pub mod application;
 pub mod catalog;
@@ -11,6 +12,7 @@ pub mod cpu;
 pub mod crm;
 pub mod demo;
 pub mod export;
+pub mod genome;
 pub mod latency;
 pub mod pattern;
 pub mod persona;

@@ -161,6 +161,17 @@ fn command(command: Command) -> Result<ExitCode> {
                 println!("{file}");
             }
         }
+        Command::Genome { description } => {
+            let text = if description.as_os_str() == "-" {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(&description)
+            }
+            .with_context(|| format!("reading {}", description.display()))?;
+            let json = indexpilot_sim::genome::from_yaml(&text)
+                .with_context(|| format!("converting {}", description.display()))?;
+            println!("{}", serde_json::to_string_pretty(&json)?);
+        }
         Command::Drop { target } => {
             let server = Server::new(target.url.as_deref())?;
             let mut admin = server.connect()?;

@@ -22,6 +22,13 @@ CREATE FUNCTION indexpilot.genome_describe() RETURNS jsonb
 COMMENT ON FUNCTION indexpilot.genome_describe() IS 'the genome as a description that genome_load() reads';
 REVOKE ALL ON FUNCTION indexpilot.genome_describe() FROM PUBLIC;
 
+CREATE FUNCTION indexpilot.genome_validate(relation text, "values" jsonb DEFAULT '{}', OUT field text, OUT problem text, OUT suggestion text) RETURNS SETOF record
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'genome_validate_wrapper';
+COMMENT ON FUNCTION indexpilot.genome_validate(text, jsonb) IS 'checks a relation and values for its fields against the genome: one row a problem, with the name that was probably meant; none where all fits, or where the genome is empty';
+REVOKE ALL ON FUNCTION indexpilot.genome_validate(text, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION indexpilot.genome_validate(text, jsonb) TO pg_read_all_stats;
+
 CREATE FUNCTION indexpilot.initialize_tenant(tenant text, like_tenant text DEFAULT NULL) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     AS 'MODULE_PATHNAME', 'initialize_tenant_wrapper';

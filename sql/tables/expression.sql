@@ -30,6 +30,7 @@ COMMENT ON COLUMN indexpilot.expression_profile.enabled IS 'whether the tenant u
 COMMENT ON COLUMN indexpilot.expression_profile.changed_at IS 'since when';
 COMMENT ON COLUMN indexpilot.expression_profile.mutation IS 'the entry of the mutation log that made it so';
 CREATE INDEX expression_profile_field ON indexpilot.expression_profile (field);
+CREATE INDEX expression_profile_disabled ON indexpilot.expression_profile (tenant, field) WHERE NOT enabled;
 CREATE INDEX expression_profile_mutation ON indexpilot.expression_profile (mutation);
 REVOKE ALL ON TABLE indexpilot.expression_profile FROM PUBLIC;
 GRANT SELECT ON TABLE indexpilot.expression_profile TO pg_read_all_stats;

@@ -150,6 +150,9 @@ CREATE TABLE indexpilot.query_stats (
     PRIMARY KEY (system_identifier, database_oid, bucket, tenant, relation, field, role, kind)
 );
 CREATE INDEX query_stats_bucket ON indexpilot.query_stats (bucket);
+-- What tenants and fields are asked by. No indexed column ever changes, so updates stay heap-only.
+CREATE INDEX query_stats_tenant ON indexpilot.query_stats (tenant, relation_oid, field, bucket);
+CREATE INDEX query_stats_field ON indexpilot.query_stats (relation_oid, field);
 COMMENT ON TABLE indexpilot.query_stats IS 'use of fields by time bucket, tenant, role and kind of statement';
 COMMENT ON COLUMN indexpilot.query_stats.system_identifier IS 'the cluster the row was written in';
 COMMENT ON COLUMN indexpilot.query_stats.database_oid IS 'the database the row was written in';

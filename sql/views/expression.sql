@@ -1,17 +1,22 @@
 -- What tenants use, what it costs, and which index serves whom: over query_stats, whose times
 -- count a statement once for each of its fields. Shares compare; they do not add up to CPU time.
 CREATE VIEW indexpilot.tenant_costs AS
-SELECT q.tenant, sum(q.calls) AS calls, sum(q.total_ms) AS total_ms,
-    sum(q.total_ms) / nullif(sum(sum(q.total_ms)) OVER (), 0) AS share,
-    sum(sum(q.total_ms)) OVER (ORDER BY sum(q.total_ms) DESC, q.tenant)
-        / nullif(sum(sum(q.total_ms)) OVER (), 0) AS share_with_larger,
-    rank() OVER (ORDER BY sum(q.total_ms) DESC) AS place,
-    count(*) AS fields, sum(q.write_ms) AS write_ms, max(q.last_bucket) AS last_bucket
+SELECT c.tenant, c.calls, c.total_ms, c.share, c.share_with_larger, c.place,
+    -- Counted along an index, tenant by tenant, and after a LIMIT only for the rows that it leaves:
+    -- an aggregate over all pairs of tenant and field would spill to disk.
+    (SELECT count(*) FROM (
+        SELECT DISTINCT f.relation_oid, f.field FROM indexpilot.query_stats AS f
+        WHERE f.tenant = c.tenant) AS d) AS fields,
+    c.write_ms, c.last_bucket
 FROM (
-    SELECT s.tenant, s.relation, s.field, sum(s.calls) AS calls, sum(s.total_ms) AS total_ms,
-        sum(s.total_ms) FILTER (WHERE s.kind <> 'select') AS write_ms, max(s.bucket) AS last_bucket
-    FROM indexpilot.query_stats AS s WHERE s.tenant <> '' GROUP BY s.tenant, s.relation, s.field) AS q
-GROUP BY q.tenant;
+    SELECT q.tenant, q.calls, q.total_ms, q.total_ms / nullif(sum(q.total_ms) OVER (), 0) AS share,
+        sum(q.total_ms) OVER (ORDER BY q.total_ms DESC, q.tenant)
+            / nullif(sum(q.total_ms) OVER (), 0) AS share_with_larger,
+        rank() OVER (ORDER BY q.total_ms DESC) AS place, q.write_ms, q.last_bucket
+    FROM (
+        SELECT s.tenant, sum(s.calls) AS calls, sum(s.total_ms) AS total_ms,
+            sum(s.total_ms) FILTER (WHERE s.kind <> 'select') AS write_ms, max(s.bucket) AS last_bucket
+        FROM indexpilot.query_stats AS s WHERE s.tenant <> '' GROUP BY s.tenant) AS q) AS c;
 COMMENT ON VIEW indexpilot.tenant_costs IS 'share of the measured time of each tenant, largest first, over all that is kept';
 REVOKE ALL ON TABLE indexpilot.tenant_costs FROM PUBLIC;
 GRANT SELECT ON TABLE indexpilot.tenant_costs TO pg_read_all_stats;
@@ -71,17 +76,31 @@ CREATE FUNCTION indexpilot.expression_differences(
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT p.tenant, g.schema_name, g.relation_name, g.field_name,
-        coalesce(o.calls, 0), coalesce(o.total_ms, 0),
-        CASE WHEN p.enabled THEN 'enabled, never used' ELSE 'disabled, yet used' END
+    -- Tenant by tenant, each a small join along the indexes: one join of all pairs of tenant and
+    -- field would sort them twice.
+    SELECT t.tenant, n.schema_name, n.relation_name, n.field_name, 0::bigint, 0::double precision,
+        'enabled, never used'
+    FROM indexpilot.expression_tenant AS t
+    CROSS JOIN LATERAL (
+        SELECT g.schema_name, g.relation_name, g.field_name
+        FROM indexpilot.expression_profile AS p
+        JOIN indexpilot.genome_catalog AS g ON g.id = p.field
+        LEFT JOIN (
+            SELECT DISTINCT q.relation_oid, q.field FROM indexpilot.query_stats AS q
+            WHERE q.tenant = t.tenant AND q.bucket >= since) AS o
+            ON o.relation_oid = g.relation_oid AND o.field = g.field_name
+        WHERE p.tenant = t.tenant AND p.enabled AND o.field IS NULL
+        OFFSET 0) AS n
+    UNION ALL
+    SELECT p.tenant, g.schema_name, g.relation_name, g.field_name, u.calls, u.total_ms, 'disabled, yet used'
     FROM indexpilot.expression_profile AS p
     JOIN indexpilot.genome_catalog AS g ON g.id = p.field
-    LEFT JOIN (
-        SELECT q.tenant, q.relation_oid, q.field, sum(q.calls)::bigint AS calls, sum(q.total_ms) AS total_ms
-        FROM indexpilot.query_stats AS q WHERE q.bucket >= since
-        GROUP BY q.tenant, q.relation_oid, q.field) AS o
-        ON o.tenant = p.tenant AND o.relation_oid = g.relation_oid AND o.field = g.field_name
-    WHERE p.enabled = (o.calls IS NULL)
+    CROSS JOIN LATERAL (
+        SELECT sum(q.calls)::bigint AS calls, sum(q.total_ms) AS total_ms
+        FROM indexpilot.query_stats AS q
+        WHERE q.tenant = p.tenant AND q.relation_oid = g.relation_oid AND q.field = g.field_name
+          AND q.bucket >= since) AS u
+    WHERE NOT p.enabled AND u.calls IS NOT NULL
     ORDER BY 6 DESC, 1, 2, 3, 4;
 END;
 COMMENT ON FUNCTION indexpilot.expression_differences(timestamp with time zone) IS 'where what tenants declare and what they do differ: fields switched off that are used, fields switched on that never are';

@@ -413,6 +413,8 @@ fn refused(analysis: &Analysis) -> serde_json::Value {
             json!({
                 "relation": refusal.definition.relation.oid,
                 "definition": refusal.definition.for_people(None),
+                "relation": refusal.definition.relation.oid,
+                "keys": refusal.definition.keys.iter().flat_map(|key| key.element.attributes()).collect::<Vec<_>>(),
                 "reason": refusal.reason,
                 "rule": refusal.rule,
                 "saved_ms_per_day": refusal.saved_ms_per_day,

@@ -4,7 +4,7 @@
 #![allow(clippy::type_complexity)]
 
 use crate::store::expression::{self, GenomeField};
-use crate::store::{genome, schema_change};
+use crate::store::{genome, schema_change, validation};
 use indexpilot_genome::{FieldSetting, LiveField, check, did_you_mean};
 use pgrx::JsonB;
 use pgrx::datum::Uuid;
@@ -160,6 +160,36 @@ fn genome_load(description: JsonB) -> Result<i64, SpiError> {
 fn genome_describe() -> Result<JsonB, SpiError> {
     let fields: Vec<(LiveField, FieldSetting)> = genome::described()?;
     Ok(JsonB(indexpilot_genome::describe(&fields)))
+}
+
+/// Checks names and values against the genome.
+#[pg_extern(sql = false)]
+fn genome_validate(
+    relation: &str,
+    values: JsonB,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(field, Option<String>),
+            name!(problem, String),
+            name!(suggestion, Option<String>),
+        ),
+    >,
+    SpiError,
+> {
+    let serde_json::Value::Object(values) = values.0 else {
+        raise(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "values must be a JSON object".into(),
+            String::new(),
+            "Name the fields, as in '{\"email\": \"a@example.org\"}'.".into(),
+        );
+    };
+    let misfits = validation::validate(relation, &values)?;
+    Ok(TableIterator::new(misfits.into_iter().map(|misfit| {
+        (misfit.field, misfit.problem, misfit.suggestion)
+    })))
 }
 
 /// The tenant's name without blanks around it; refuses what cannot be one.

@@ -1,4 +1,4 @@
-//! SQL skins of report and metrics.
+//! SQL skins of report, metrics and health.
 
 use crate::store::report;
 use pgrx::prelude::*;
@@ -27,4 +27,30 @@ fn write_report(format: &str) -> Result<String, SpiError> {
 #[pg_extern(sql = false)]
 fn metrics() -> Result<String, SpiError> {
     report::metrics()
+}
+
+/// What an operator should look at.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, reason = "the columns of a table, spelt out")]
+fn health() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(check, String),
+            name!(state, String),
+            name!(finding, String),
+            name!(remedy, Option<String>),
+        ),
+    >,
+    SpiError,
+> {
+    let rows = report::health()?;
+    Ok(TableIterator::new(rows.into_iter().map(|row| {
+        (
+            row.check.to_owned(),
+            row.state,
+            row.finding,
+            row.remedy.map(str::to_owned),
+        )
+    })))
 }

@@ -84,6 +84,35 @@ pub fn attempt<T>(work: impl FnOnce() -> T) -> Result<T, ServerError> {
     result
 }
 
+/// Runs `work` within the caller's transaction in a subtransaction that is rolled back
+/// whatever comes of it: for finding out whether the server would raise an ERROR. A cancel is
+/// raised again. What `work` gives must not point into the server's memory.
+///
+/// # Errors
+/// The ERROR that `work` raised.
+pub fn undone<T>(work: impl FnOnce() -> T) -> Result<T, ServerError> {
+    // SAFETY: plain globals of the main thread, put back around the subtransaction the way
+    // plpgsql's exception blocks do (pl_exec.c, exec_stmt_block). The rollback ends SPI
+    // connections, snapshots and locks that an ERROR in `work` leaves open.
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let owner = pg_sys::CurrentResourceOwner;
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(work())))
+            .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |caught| {
+                caught.rethrow()
+            })
+            .catch_others(|caught| Err(describe(&caught)))
+            .catch_rust_panic(|caught| Err(describe(&caught)))
+            .execute();
+        pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        pg_sys::CurrentMemoryContext = context;
+        pg_sys::CurrentResourceOwner = owner;
+        result
+    }
+}
+
 /// Runs `work` in a transaction of its own with an active snapshot, and commits it.
 ///
 /// # Errors

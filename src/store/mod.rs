@@ -19,6 +19,7 @@ pub mod setting;
 pub mod statement;
 pub mod statement_text;
 pub mod upkeep;
+pub mod validation;
 pub mod verification;
 
 use indexpilot_model::Config;

@@ -1,9 +1,11 @@
 //! The report: each section is a query over our tables and views and nothing else, so that
 //! every number in it can be had again by running the query that stands below it.
 
+mod health;
 mod metrics;
 mod sections;
 
+pub use health::health;
 pub use metrics::metrics;
 
 use crate::pg::spi;

@@ -164,13 +164,22 @@ FROM indexpilot.recommendation ORDER BY saved_ms_per_day DESC LIMIT 40",
         title: "Fields",
         about: "The fields with the most time of filtering, joining and sorting statements in the last 7 days. A \
 statement with several fields counts for each.",
-        query: "SELECT q.relation, q.field, min(g.feature_group) AS feature_group, string_agg(DISTINCT q.role, ', ') AS roles,
-    count(DISTINCT nullif(q.tenant, '')) AS tenants, sum(q.calls) AS calls, sum(q.total_ms) AS total,
-    bool_or(g.indexable) AS indexable, min(g.obstacle) AS obstacle
-FROM indexpilot.query_stats AS q
-LEFT JOIN indexpilot.genome_catalog AS g ON g.relation_oid = q.relation_oid AND g.field_name = q.field
-WHERE q.bucket >= now() - interval '7 days' AND q.role NOT IN ('output', 'updated')
-GROUP BY q.relation, q.field ORDER BY total DESC LIMIT 30",
+        query: "SELECT f.relation, f.field, g.feature_group, f.roles,
+    (SELECT count(DISTINCT nullif(t.tenant, '')) FROM indexpilot.query_stats AS t
+     WHERE t.relation_oid = f.relation_oid AND t.field = f.field AND t.relation = f.relation
+       AND t.bucket >= now() - interval '7 days' AND t.role NOT IN ('output', 'updated')) AS tenants,
+    f.calls, f.total, g.indexable, g.obstacle
+FROM (
+    SELECT relation, field, max(relation_oid) AS relation_oid, string_agg(role, ', ' ORDER BY role) AS roles,
+        sum(calls) AS calls, sum(total_ms) AS total
+    FROM (
+        SELECT q.relation, q.field, q.role, max(q.relation_oid) AS relation_oid, sum(q.calls) AS calls, sum(q.total_ms) AS total_ms
+        FROM indexpilot.query_stats AS q
+        WHERE q.bucket >= now() - interval '7 days' AND q.role NOT IN ('output', 'updated')
+        GROUP BY q.relation, q.field, q.role) AS r
+    GROUP BY relation, field ORDER BY total DESC, relation, field LIMIT 30) AS f
+LEFT JOIN indexpilot.genome_catalog AS g ON g.relation_oid = f.relation_oid AND g.field_name = f.field
+ORDER BY f.total DESC, f.relation, f.field",
         needs: &["query_stats"],
         columns: &[
             ("relation", Text),
@@ -184,6 +193,64 @@ GROUP BY q.relation, q.field ORDER BY total DESC LIMIT 30",
             ("obstacle", Text),
         ],
         plot: ("field", &["total"]),
+    },
+    Plan {
+        id: "field_benefit",
+        title: "Cost and benefit by field",
+        about: "For each field that was searched in the last 7 days: the best index with it that was advised, against the \
+threshold min_improvement, and how many were refused in the newest analysis, with the reason of the one that would have saved \
+most. All amounts are estimates.",
+        query: "WITH advised AS (
+    SELECT DISTINCT r.relation_oid, (k.number #>> '{}')::smallint AS number, r.id, r.definition, r.state, r.benefit,
+        r.saved_ms_per_day, r.write_ms_per_day, r.bytes
+    FROM indexpilot.recommendation AS r
+    CROSS JOIN LATERAL jsonb_path_query(r.intent, '$.kind.definition.keys[*].element.**.attribute.number') AS k(number)
+    WHERE r.action = 'create'
+), refused AS (
+    SELECT (f.refusal ->> 'relation')::oid AS relation_oid, (k.number #>> '{}')::smallint AS number, count(*) AS refused,
+        (array_agg(f.refusal ->> 'reason' ORDER BY (f.refusal ->> 'saved_ms_per_day')::float8 DESC))[1] AS why
+    FROM (SELECT a.refused FROM indexpilot.analysis AS a ORDER BY a.started_at DESC LIMIT 1) AS newest
+    CROSS JOIN LATERAL jsonb_array_elements(newest.refused) AS f(refusal)
+    CROSS JOIN LATERAL jsonb_array_elements(f.refusal -> 'keys') AS k(number)
+    GROUP BY 1, 2
+), used AS (
+    SELECT q.relation_oid, q.field, sum(q.calls) AS calls, sum(q.total_ms) AS total
+    FROM indexpilot.query_stats AS q
+    WHERE q.bucket >= now() - interval '7 days' AND q.role NOT IN ('output', 'updated', 'inequality', 'opaque')
+    GROUP BY q.relation_oid, q.field
+)
+SELECT n.nspname || '.' || c.relname AS relation, u.field, u.calls, u.total, best.definition, best.state,
+    best.benefit, current_setting('indexpilot.min_improvement')::float8 / 100 AS threshold,
+    best.benefit >= current_setting('indexpilot.min_improvement')::float8 / 100 AS met,
+    best.saved_ms_per_day AS saved_a_day, best.write_ms_per_day AS added_to_writes_a_day, best.bytes AS size,
+    coalesce(x.refused, 0) AS refused,
+    CASE WHEN best.id IS NULL THEN coalesce(x.why, 'no index was thought of') END AS why_none
+FROM used AS u
+JOIN pg_class AS c ON c.oid = u.relation_oid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute AS a ON a.attrelid = u.relation_oid AND a.attname = u.field AND NOT a.attisdropped
+LEFT JOIN LATERAL (SELECT v.* FROM advised AS v WHERE v.relation_oid = u.relation_oid AND v.number = a.attnum
+    ORDER BY v.saved_ms_per_day DESC, v.id LIMIT 1) AS best ON true
+LEFT JOIN refused AS x ON x.relation_oid = u.relation_oid AND x.number = a.attnum
+ORDER BY u.total DESC, 1, 2 LIMIT 40",
+        needs: &["recommendation", "analysis", "query_stats"],
+        columns: &[
+            ("relation", Text),
+            ("field", Text),
+            ("calls", Count),
+            ("total", Milliseconds),
+            ("definition", Text),
+            ("state", Text),
+            ("benefit", Share),
+            ("threshold", Share),
+            ("met", Text),
+            ("saved_a_day", Milliseconds),
+            ("added_to_writes_a_day", Milliseconds),
+            ("size", Bytes),
+            ("refused", Count),
+            ("why_none", Text),
+        ],
+        plot: ("field", &["saved_a_day", "added_to_writes_a_day"]),
     },
     Plan {
         id: "indexes",
@@ -241,14 +308,19 @@ FROM indexpilot.safeguard ORDER BY refused + delayed DESC, name",
         about: "The tenants with the largest share of the time in the last 7 days, and how much of it they are together. \
 Tenants are named by the first characters of SHA-256 of their key. A statement with several fields counts for each field: shares \
 compare tenants, they do not add up to CPU time.",
-        query: "SELECT CASE WHEN tenant = '' THEN 'no tenant known'
-        ELSE 'tenant ' || left(encode(sha256(convert_to(tenant, 'UTF8')), 'hex'), 8) END AS tenant,
-    sum(calls) AS calls, sum(total_ms) AS total,
-    sum(total_ms) / nullif(sum(sum(total_ms)) OVER (), 0) AS share,
-    sum(sum(total_ms)) OVER (ORDER BY sum(total_ms) DESC, tenant) / nullif(sum(sum(total_ms)) OVER (), 0) AS together,
-    count(DISTINCT (relation, field)) AS fields
-FROM indexpilot.query_stats WHERE bucket >= now() - interval '7 days'
-GROUP BY query_stats.tenant ORDER BY total DESC LIMIT 30",
+        query: "SELECT CASE WHEN c.tenant = '' THEN 'no tenant known'
+        ELSE 'tenant ' || left(encode(sha256(convert_to(c.tenant, 'UTF8')), 'hex'), 8) END AS tenant,
+    c.calls, c.total, c.share, c.together,
+    (SELECT count(*) FROM (SELECT DISTINCT f.relation_oid, f.field FROM indexpilot.query_stats AS f
+        WHERE f.tenant = c.tenant AND f.bucket >= now() - interval '7 days') AS d) AS fields
+FROM (
+    SELECT q.tenant, sum(q.calls) AS calls, sum(q.total_ms) AS total,
+        sum(q.total_ms) / nullif(sum(sum(q.total_ms)) OVER (), 0) AS share,
+        sum(sum(q.total_ms)) OVER (ORDER BY sum(q.total_ms) DESC, q.tenant)
+            / nullif(sum(sum(q.total_ms)) OVER (), 0) AS together
+    FROM indexpilot.query_stats AS q WHERE q.bucket >= now() - interval '7 days'
+    GROUP BY q.tenant ORDER BY total DESC, q.tenant LIMIT 30) AS c
+ORDER BY c.total DESC, c.tenant",
         needs: &["query_stats"],
         columns: &[
             ("tenant", Text),
