@@ -51,7 +51,7 @@ install: prerequisites
 	@DESTDIR='$(DESTDIR)' scripts/install '$(PROFILE)'
 
 package: prerequisites
-	@scripts/package
+	@scripts/package '$(PROFILE)'
 
 installcheck:
 	@scripts/installcheck

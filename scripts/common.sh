@@ -4,12 +4,21 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
+# rustup puts cargo there and changes PATH for later logins only.
+if ! command -v cargo >/dev/null && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+    PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
+fi
+
 say() { printf 'indexpilot: %s\n' "$*" >&2; }
 
 # One clear line, and the end.
 fail() {
     printf 'indexpilot: error: %s\n' "$*" >&2
     exit 1
+}
+
+need_cargo() {
+    command -v cargo >/dev/null || fail "there is no cargo here: scripts/prerequisites installs it (see https://rustup.rs)"
 }
 
 as_root() {
