@@ -33,9 +33,9 @@ const CHECKS: &[Check] = &[
         needs: &[],
         query: "SELECT CASE WHEN count(*) FILTER (WHERE desired <> actual) > 0 THEN 'critical'
                 WHEN count(*) FILTER (WHERE actual = 'off' AND module = 'system') > 0 THEN 'warning' ELSE 'ok' END,
-            coalesce(string_agg(module || ' is ' || actual || ': ' || reason, '; ') FILTER (
+            coalesce(string_agg(concat(module, ' is ', actual, ': ' || reason), '; ') FILTER (
                 WHERE desired <> actual OR module = 'system' AND actual = 'off'), 'as asked for')
-            FROM indexpilot.status()",
+            FROM indexpilot.status() WHERE desired <> 'as needed'",
         remedy: "See indexpilot.status().",
     },
     Check {
