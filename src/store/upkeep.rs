@@ -19,7 +19,8 @@ const OUTDATED: f64 = 0.1;
 /// valid, temporary, or the system's. Another file (a rebuild, TRUNCATE) starts a new best.
 ///
 /// Sizes are of now, row counts of the last VACUUM or ANALYZE: where too much has changed
-/// since, the measurement is marked and nothing is concluded from it.
+/// since, the measurement is marked and nothing is concluded from it. The counters of changes
+/// arrive up to a minute late, so the table's own growth since then is looked at as well.
 ///
 /// # Errors
 /// What SPI reports.
@@ -41,7 +42,10 @@ pub fn measure() -> SpiResult<()> {
              FROM (SELECT c.oid, i.indrelid, c.relfilenode, pg_relation_size(c.oid) AS bytes,
                      greatest(c.reltuples, 0)::float8 AS tuples,
                      t.reltuples >= 0 AND coalesce(pg_stat_get_mod_since_analyze(t.oid), 0)
-                         <= $4 * greatest(t.reltuples, 100) AS fresh
+                         <= $4 * greatest(t.reltuples, 100)
+                        AND coalesce(pg_relation_size(t.oid)
+                            <= (1 + $4) * greatest(t.relpages, 10)
+                                * current_setting('block_size')::bigint, false) AS fresh
                  FROM pg_index AS i
                  JOIN pg_class AS c ON c.oid = i.indexrelid
                  JOIN pg_am AS a ON a.oid = c.relam
