@@ -419,6 +419,11 @@ fn every_major_checks_what_it_builds_or_says_that_it_did_not() {
         amcheck_of(&ground, &job),
         "unchecked: extension amcheck is not installed"
     );
+    if session.number("SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'") == 0.0
+    {
+        // This server is packaged without it: what was said above is all that can be.
+        return ground.is_clean();
+    }
     session.run("CREATE EXTENSION amcheck SCHEMA public");
     let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
     assert_eq!(amcheck_of(&ground, &job), "passed");
