@@ -71,6 +71,44 @@ fn every_major_counts_statements_fields_and_samples() {
     );
 }
 
+/// A schema for each tenant: tables of one name, and statements of one text.
+#[test]
+fn every_major_tells_tables_of_one_name_apart() {
+    let cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    for schema in ["one", "two"] {
+        session.run(&format!(
+            "CREATE SCHEMA {schema}; CREATE TABLE {schema}.t (a int)"
+        ));
+    }
+    for (schema, times) in [("one", 3), ("two", 5)] {
+        session.run(&format!("SET search_path = {schema}"));
+        for value in 0..times {
+            session.run(&format!("SELECT a FROM t WHERE a = {value}"));
+            session.run(&format!(
+                "SELECT 1 WHERE EXISTS (SELECT FROM t WHERE a > {value})"
+            ));
+        }
+        session.run(&format!(
+            "PREPARE {schema}_p AS SELECT a FROM t WHERE a < $1"
+        ));
+        for value in 0..2 * times {
+            session.run(&format!("EXECUTE {schema}_p ({value})"));
+        }
+    }
+    for (role, factor) in [("equality", 1), ("range", 3)] {
+        for (schema, times) in [("one", 3), ("two", 5)] {
+            cluster.wait(
+                &format!(
+                    "SELECT coalesce(sum(calls), 0) FROM indexpilot.query_stats
+                     WHERE relation = '\"{schema}\".\"t\"' AND field = 'a' AND role = '{role}'"
+                ),
+                &(factor * times).to_string(),
+            );
+        }
+    }
+}
+
 #[test]
 fn errors_are_counted_and_pass_with_every_field() {
     let cluster = Cluster::with_extension();

@@ -27,10 +27,10 @@ fn the_report_shows_latency_before_and_after_a_change() {
     ground.ends(&job, "succeeded");
     let mut session = ground.session();
     session.run(
-        "INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, query_id,
+        "INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, memory_id, query_id,
              role_name, role_oid, top_level, kind, query, relations, first_seen, last_seen, errors,
              plannings, planning_ms)
-         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 'postgres', 10, true, 'select',
+         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 1, 'postgres', 10, true, 'select',
              'SELECT * FROM crm.contacts WHERE email = $1', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
          FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database()",
     );

@@ -13,10 +13,10 @@ fn history(ground: &Ground, factor: f64, read: bool, job: &str) {
         "UPDATE indexpilot.verification SET before_until = now() - interval '2 hours',
              after_from = now() - interval '2 hours'
          WHERE mutation = (SELECT mutation FROM indexpilot.job WHERE id = '{job}');
-         INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, query_id,
+         INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, memory_id, query_id,
              role_name, role_oid, top_level, kind, query, relations, first_seen, last_seen,
              errors, plannings, planning_ms)
-         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 'postgres', 10, true,
+         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 1, 'postgres', 10, true,
              'select', 'q', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
          FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database();
          INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,

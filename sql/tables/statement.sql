@@ -5,6 +5,7 @@ CREATE TABLE indexpilot.statement (
     system_identifier bigint NOT NULL,
     database_oid oid NOT NULL,
     identity bigint NOT NULL,
+    memory_id bigint NOT NULL,
     query_id bigint NOT NULL,
     role_name text NOT NULL,
     role_oid oid NOT NULL,
@@ -26,6 +27,7 @@ COMMENT ON COLUMN indexpilot.statement.id IS 'lasting key';
 COMMENT ON COLUMN indexpilot.statement.system_identifier IS 'the cluster the row was written in; rows of another one are history only';
 COMMENT ON COLUMN indexpilot.statement.database_oid IS 'the database the row was written in';
 COMMENT ON COLUMN indexpilot.statement.identity IS 'hash of the normalised text, the relations and the search_path';
+COMMENT ON COLUMN indexpilot.statement.memory_id IS 'what counters in shared memory go by: the query identifier when last seen, from PostgreSQL 18 on with the relations'' OIDs';
 COMMENT ON COLUMN indexpilot.statement.query_id IS 'the server''s query identifier when last seen (as in pg_stat_statements); of utility statements a hash of the tag';
 COMMENT ON COLUMN indexpilot.statement.role_name IS 'who ran it';
 COMMENT ON COLUMN indexpilot.statement.role_oid IS 'OID of that role when last seen';

@@ -158,6 +158,7 @@ fn take_over(foreign: &Foreign, session_path: &str, now: i64) -> SpiResult<Resul
     };
     let new = NewStatement {
         identity: normalized.identity(&relations, path),
+        memory_id: foreign.query_id as u64,
         query_id: foreign.query_id as u64,
         role: foreign.role.to_u32(),
         top_level: foreign.top_level,

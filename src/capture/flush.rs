@@ -157,7 +157,7 @@ fn save(block: &Block) -> SpiResult<()> {
 
 fn memory_key(entry: &Entry) -> MemoryKey {
     (
-        entry.query_id.load(Ordering::Relaxed),
+        entry.id.load(Ordering::Relaxed),
         entry.user.load(Ordering::Relaxed),
         entry.top_level.load(Ordering::Relaxed) != 0,
         entry.kind.load(Ordering::Relaxed) == UTILITY,
@@ -296,7 +296,8 @@ fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known
     let shape = lifted.as_ref().map(|lifted| lifted.shape.clone());
     let new = NewStatement {
         identity,
-        query_id: key.0,
+        memory_id: key.0,
+        query_id: entry.query_id.load(Ordering::Relaxed),
         role: key.1,
         top_level: key.2,
         kind,
@@ -352,7 +353,8 @@ fn placeholder(key: MemoryKey, drained: &Drained) -> SpiResult<Known> {
     let identity = normalize(&format!("{text} {}", key.0)).identity(&[], "");
     let id = statement::save(&NewStatement {
         identity,
-        query_id: key.0,
+        memory_id: key.0,
+        query_id: drained.query_id,
         role: key.1,
         top_level: key.2,
         kind,
@@ -386,7 +388,7 @@ fn write(
     let mut tenant_rows: Vec<Value> = Vec::new();
     let mut fields: BTreeMap<FieldKey, FieldSum> = BTreeMap::new();
     for one in drained {
-        let key: MemoryKey = (one.query_id, one.user, one.top_level, one.kind == UTILITY);
+        let key: MemoryKey = (one.id, one.user, one.top_level, one.kind == UTILITY);
         let known = match lookup(key)? {
             Some(known) => known,
             None => {
@@ -454,7 +456,7 @@ fn write(
 /// The next planning of the statement sends its text again.
 fn ask_for_source(block: &Block, drained: &Drained) {
     let key = shmem::table::key(
-        drained.query_id,
+        drained.id,
         spi::database().to_u32(),
         drained.user,
         drained.top_level,

@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 pub struct NewStatement {
     /// Lasting identity.
     pub identity: StatementId,
+    /// Tells it apart in shared memory.
+    pub memory_id: u64,
     /// The server's query identifier.
     pub query_id: u64,
     /// pg_authid.oid of who ran it.
@@ -66,7 +68,7 @@ fn json(value: &impl serde::Serialize) -> String {
 /// # Errors
 /// What SPI reports.
 pub fn save(statement: &NewStatement) -> SpiResult<String> {
-    let arguments: [DatumWithOid; 11] = [
+    let arguments: [DatumWithOid; 12] = [
         spi::system_identifier().into(),
         spi::database().into(),
         (statement.identity.0 as i64).into(),
@@ -78,17 +80,19 @@ pub fn save(statement: &NewStatement) -> SpiResult<String> {
         statement.relations.clone().into(),
         statement.not_analysable.into(),
         (statement.first_seen as f64 / 1e6).into(),
+        (statement.memory_id as i64).into(),
     ];
     let id = spi::as_extension_owner(|| {
         Spi::get_one_with_args::<String>(
             "INSERT INTO indexpilot.statement AS s (id, system_identifier, database_oid, identity,
-                 query_id, role_name, role_oid, top_level, kind, query, relations, not_analysable,
+                 memory_id, query_id, role_name, role_oid, top_level, kind, query, relations, not_analysable,
                  first_seen, last_seen, errors, plannings, planning_ms)
-             SELECT gen_random_uuid(), $1, $2, $3, $4, coalesce(r.rolname, $5::text), $5, $6, $7,
+             SELECT gen_random_uuid(), $1, $2, $3, $12, $4, coalesce(r.rolname, $5::text), $5, $6, $7,
                  $8, $9, $10, to_timestamp($11), to_timestamp($11), 0, 0, 0
              FROM (SELECT) AS one LEFT JOIN pg_roles AS r ON r.oid = $5
              ON CONFLICT (system_identifier, database_oid, identity, role_name, top_level)
-             DO UPDATE SET query_id = excluded.query_id, role_oid = excluded.role_oid,
+             DO UPDATE SET memory_id = excluded.memory_id, query_id = excluded.query_id,
+                 role_oid = excluded.role_oid,
                  last_seen = greatest(s.last_seen, excluded.last_seen),
                  not_analysable = CASE WHEN excluded.not_analysable IS NULL
                      THEN NULL ELSE s.not_analysable END
@@ -254,11 +258,11 @@ impl Known {
 ///
 /// # Errors
 /// What SPI reports.
-pub fn find(query_id: u64, role: u32, top_level: bool, utility: bool) -> SpiResult<Option<Known>> {
+pub fn find(memory_id: u64, role: u32, top_level: bool, utility: bool) -> SpiResult<Option<Known>> {
     let arguments: [DatumWithOid; 6] = [
         spi::system_identifier().into(),
         spi::database().into(),
-        (query_id as i64).into(),
+        (memory_id as i64).into(),
         pg_sys::Oid::from(role).into(),
         top_level.into(),
         utility.into(),
@@ -269,7 +273,7 @@ pub fn find(query_id: u64, role: u32, top_level: bool, utility: bool) -> SpiResu
                 "SELECT s.id::text, s.kind, o.shape::text, o.own_parameters, o.evidence::text
                  FROM indexpilot.statement AS s
                  LEFT JOIN indexpilot.statement_source AS o ON o.statement = s.id
-                 WHERE s.system_identifier = $1 AND s.database_oid = $2 AND s.query_id = $3
+                 WHERE s.system_identifier = $1 AND s.database_oid = $2 AND s.memory_id = $3
                    AND s.role_oid = $4 AND s.top_level = $5
                    AND (s.kind = 'utility') = $6
                  ORDER BY s.last_seen DESC LIMIT 1",

@@ -3,6 +3,7 @@
 
 pub mod custom_setting;
 pub mod executor;
+pub mod identity;
 pub mod ownership;
 pub mod planner;
 pub mod planstate;

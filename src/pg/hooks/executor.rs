@@ -4,6 +4,7 @@
 
 use super::{filters, frames, key, source, tenant, watching};
 use crate::pg::compat::executor::{self as compat, RunArguments};
+use crate::pg::compat::identity;
 use crate::pg::raw;
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::Wants;
@@ -57,7 +58,7 @@ unsafe fn run(arguments: RunArguments) {
     let desc = arguments.desc;
     // SAFETY: a started query.
     unsafe {
-        let query_id = compat::query_id((*desc).plannedstmt);
+        let query_id = identity::of_plan((*desc).plannedstmt);
         let counted = query_id != 0
             && watching().is_some()
             && frames::begin(desc, |top_level| key(query_id, top_level));
@@ -77,7 +78,7 @@ unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
         let statement = (*desc).plannedstmt;
         let works =
             (*desc).operation != pg_sys::CmdType::CMD_SELECT || (*statement).hasModifyingCTE;
-        let query_id = compat::query_id(statement);
+        let query_id = identity::of_plan(statement);
         let counted = works
             && query_id != 0
             && watching().is_some()
@@ -156,6 +157,7 @@ unsafe fn first_met(
     // SAFETY: a started query; globals of this process.
     unsafe {
         let about = About {
+            id: identity::of_plan((*desc).plannedstmt),
             query_id: compat::query_id((*desc).plannedstmt),
             database: pg_sys::MyDatabaseId.to_u32(),
             user: raw::GetUserId().to_u32(),

@@ -3,6 +3,7 @@
 
 use super::{filters, frames, key, source, tenant, watching};
 use crate::pg::compat::executor::query_id;
+use crate::pg::compat::identity;
 use crate::pg::planwalk;
 use crate::pg::raw;
 use crate::pg::shmem::Block;
@@ -35,11 +36,17 @@ unsafe extern "C-unwind" fn hook(
     // SAFETY: the arguments are the server's and are handed on as they came; no value with a
     // destructor is alive in this frame while the next planner runs.
     unsafe {
-        #[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
-        let id = (*query).queryId as u64;
-        let block = if id == 0 { None } else { watching() };
+        let block = if (*query).queryId == 0 {
+            None
+        } else {
+            watching()
+        };
+        let mut found = None;
         let counted = match block {
             Some(block) => {
+                let identity = identity::of_query(query);
+                found = Some(identity);
+                let id = identity.id;
                 let counted = frames::begin_other(|top_level| key(id, top_level));
                 if counted {
                     before(block, query, text, parameters, id);
@@ -54,6 +61,9 @@ unsafe extern "C-unwind" fn hook(
             None => raw::standard_planner(query, text, options, parameters),
         };
         frames::shallower();
+        if let Some(found) = found {
+            identity::hand_on(planned, found);
+        }
         if counted && let Some(frame) = frames::finish_other() {
             after(planned, &frame);
         }
@@ -78,7 +88,7 @@ unsafe fn before(
             Some(entry) if entry.wants.load(Ordering::Relaxed) == 0 => {
                 tenant::planned(entry, key, query);
             }
-            known => first_sight(block, known, key, query, text, parameters, top_level),
+            known => first_sight(block, known, (id, key), query, text, parameters, top_level),
         }
     }
 }
@@ -88,7 +98,7 @@ unsafe fn before(
 unsafe fn first_sight(
     block: &Block,
     known: Option<&Entry>,
-    key: u64,
+    (id, key): (u64, u64),
     query: *mut pg_sys::Query,
     text: *const c_char,
     parameters: pg_sys::ParamListInfo,
@@ -104,6 +114,7 @@ unsafe fn first_sight(
             None => {
                 #[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
                 let about = About {
+                    id,
                     query_id: (*query).queryId as u64,
                     database: pg_sys::MyDatabaseId.to_u32(),
                     user: raw::GetUserId().to_u32(),

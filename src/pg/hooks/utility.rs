@@ -170,6 +170,7 @@ unsafe fn count(name: *const c_char, query_id: u64, rows: u64) {
     // SAFETY: globals of this process; a static string of the server.
     unsafe {
         let about = About {
+            id: query_id,
             query_id,
             database: pg_sys::MyDatabaseId.to_u32(),
             user: raw::GetUserId().to_u32(),

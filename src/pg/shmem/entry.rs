@@ -55,6 +55,8 @@ pub struct Entry {
     pub next: AtomicU32,
     /// 0 free, 1 in use, 2 retired.
     pub state: AtomicU32,
+    /// Tells the statement apart (`compat::identity`).
+    pub id: AtomicU64,
     /// The server's query identifier (Query.queryId); for utility statements a hash of the
     /// command tag.
     pub query_id: AtomicU64,
@@ -218,6 +220,8 @@ pub struct DrainedPlan {
 /// Counters taken out of one entry.
 #[derive(Clone, Debug, Default)]
 pub struct Drained {
+    /// Tells the statement apart.
+    pub id: u64,
     /// The server's query identifier.
     pub query_id: u64,
     /// pg_authid.oid.
@@ -392,6 +396,7 @@ impl Entry {
         Some(Drained {
             sampled,
             filtered,
+            id: self.id.load(Ordering::Relaxed),
             query_id: self.query_id.load(Ordering::Relaxed),
             user: self.user.load(Ordering::Relaxed),
             top_level: self.top_level.load(Ordering::Relaxed) != 0,

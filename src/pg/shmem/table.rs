@@ -11,10 +11,10 @@ const MAX_PROBES: usize = 256;
 /// The identity of an entry in memory. Two statements with one key would share counters: with
 /// 64 bits and thousands of entries that does not happen.
 #[inline]
-pub fn key(query_id: u64, database: u32, user: u32, top_level: bool) -> u64 {
+pub fn key(id: u64, database: u32, user: u32, top_level: bool) -> u64 {
     // A multiply-and-fold mix (as in wyhash): two multiplications, no branches.
     let who = (u64::from(database) << 33) ^ (u64::from(user) << 1) ^ u64::from(top_level);
-    let wide = u128::from(query_id ^ 0x9e37_79b9_7f4a_7c15)
+    let wide = u128::from(id ^ 0x9e37_79b9_7f4a_7c15)
         .wrapping_mul(u128::from(who.wrapping_mul(0xd6e8_feb8_6659_fd93) | 1));
     ((wide as u64) ^ ((wide >> 64) as u64)).max(1)
 }
@@ -22,6 +22,8 @@ pub fn key(query_id: u64, database: u32, user: u32, top_level: bool) -> u64 {
 /// What a new entry is about.
 #[derive(Clone, Copy)]
 pub struct About {
+    /// Tells it apart (`compat::identity`): the query identifier, on 18 with its relations.
+    pub id: u64,
     /// The server's query identifier.
     pub query_id: u64,
     /// pg_database.oid.
@@ -71,6 +73,7 @@ impl Block {
             return None;
         };
         let entry = self.entry(number);
+        entry.id.store(about.id, Ordering::Relaxed);
         entry.query_id.store(about.query_id, Ordering::Relaxed);
         entry.database.store(about.database, Ordering::Relaxed);
         entry.user.store(about.user, Ordering::Relaxed);
