@@ -18,6 +18,7 @@ use pgrx::pg_sys;
 use ring::Text;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Notices that a transaction keeps; what is more is counted as lost.
 const KEPT: usize = 2_000;
@@ -84,6 +85,10 @@ thread_local! {
     /// A static string of the server, or null.
     static COMMAND: Cell<*const c_char> = const { Cell::new(std::ptr::null()) };
 }
+
+/// Whether this transaction has kept a notice: what the ends of all others look at, which are
+/// many. Looking into [`PENDING`] itself takes ten times the instructions.
+static KEEPS: AtomicBool = AtomicBool::new(false);
 
 static mut PREVIOUS: pg_sys::object_access_hook_type = None;
 
@@ -279,6 +284,7 @@ fn keep(facts: Facts) {
         if pending.len() >= KEPT {
             ring::count_lost(1);
         } else {
+            KEEPS.store(true, Ordering::Relaxed);
             pending.push(Pending {
                 level: facts.level,
                 gone: false,
@@ -362,7 +368,7 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
     event: pg_sys::XactEvent::Type,
     _argument: *mut c_void,
 ) {
-    if nothing_pending() {
+    if !KEEPS.load(Ordering::Relaxed) {
         return;
     }
     // The last moment at which catalogs can be read.
@@ -373,6 +379,7 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
     }
     let outcome = contained(|| match event {
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
+            KEEPS.store(false, Ordering::Relaxed);
             let pending = PENDING.take();
             ring::publish(
                 pending
@@ -381,9 +388,13 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
                     .map(|kept| kept.notice),
             );
         }
-        pg_sys::XactEvent::XACT_EVENT_ABORT => drop(PENDING.take()),
+        pg_sys::XactEvent::XACT_EVENT_ABORT => {
+            KEEPS.store(false, Ordering::Relaxed);
+            drop(PENDING.take());
+        }
         // It will commit in another session, if ever: the comparison of catalogs finds it.
         pg_sys::XactEvent::XACT_EVENT_PREPARE => {
+            KEEPS.store(false, Ordering::Relaxed);
             ring::count_lost(PENDING.take().len() as u64);
         }
         _ => {}
@@ -444,7 +455,7 @@ unsafe extern "C-unwind" fn at_end_of_subtransaction(
     _parent: pg_sys::SubTransactionId,
     _argument: *mut c_void,
 ) {
-    if nothing_pending() {
+    if !KEEPS.load(Ordering::Relaxed) {
         return;
     }
     // SAFETY: reads the state of the present transaction; raises nothing.

@@ -78,19 +78,30 @@ unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
         let statement = (*desc).plannedstmt;
         let works =
             (*desc).operation != pg_sys::CmdType::CMD_SELECT || (*statement).hasModifyingCTE;
+        if !works {
+            // The server runs nothing inside of it: neither counted nor a level.
+            return finish_next(desc);
+        }
         let query_id = identity::of_plan(statement);
-        let counted = works
-            && query_id != 0
+        let counted = query_id != 0
             && watching().is_some()
             && frames::begin(desc, |top_level| key(query_id, top_level));
         frames::deeper();
-        match PREVIOUS_FINISH {
-            Some(previous) => previous(desc),
-            None => raw::standard_ExecutorFinish(desc),
-        }
+        finish_next(desc);
         frames::shallower();
         if counted {
             frames::end(desc);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn finish_next(desc: *mut pg_sys::QueryDesc) {
+    // SAFETY: the server's argument, handed on as it came.
+    unsafe {
+        match PREVIOUS_FINISH {
+            Some(previous) => previous(desc),
+            None => raw::standard_ExecutorFinish(desc),
         }
     }
 }

@@ -299,6 +299,9 @@ pub fn running() -> bool {
 pub fn transaction_ended() {
     let stack = stack();
     stack.subtransaction_count = 0;
+    if stack.count == 0 {
+        return;
+    }
     let mut kept = 0;
     for position in 0..stack.count.min(FRAMES) {
         let frame = stack.frames[position];
