@@ -4,7 +4,6 @@
 //! A record goes away when an extension defines the setting properly or reserves its prefix,
 //! so it is kept as its place in guc.c's array and looked at again each time.
 
-use pgrx::pg_sys;
 use std::ffi::{CStr, c_char};
 
 unsafe extern "C-unwind" {
@@ -39,7 +38,8 @@ pub fn forget() {
 
 #[cfg(feature = "pg15")]
 mod array {
-    use super::{CStr, GetConfigOption, c_char, pg_sys};
+    use super::{CStr, GetConfigOption, c_char};
+    use pgrx::pg_sys;
     use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
     unsafe extern "C-unwind" {
