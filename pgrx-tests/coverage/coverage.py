@@ -5,10 +5,22 @@
                                                  a look before each statement that can be planned
     coverage.py report NAME LOG...              counts what the looks said; fails above 2 %
 
-A condition (a conjunct of a Filter, Index Cond, Recheck Cond, Hash Cond, Merge Cond, Join Filter
-or Order By) counts as understood when every one of its columns is used in some role by the
-statement's fields, and as opaque when one is not, or only in the role "opaque". Conditions
-without a column (constants, parameters, subplans' results) are not about fields.
+A condition is a conjunct of what EXPLAIN shows as Filter, Index Cond, Recheck Cond, Hash Cond,
+Merge Cond, Join Filter, TID Cond, Conflict Filter or Order By. Each of its columns is followed
+through the plan's alias to its relation (a partition's or child's to the parent that the statement
+names). The condition counts as
+
+- not found, where the statement's fields do not use one of these columns of these relations in any
+  role of a condition (sorting, grouping, reading and writing are none), or where it is a plain
+  comparison (column operator something) and no role of the column fits its operator;
+- opaque, where one of the columns is used as "opaque" anywhere in the statement, even if it has
+  another role too (which of the two this condition is cannot be told from the outside), unless it
+  is a plain comparison and a role fits it;
+- understood otherwise.
+
+The first two together may be at most 2 %. Conditions without a column of a relation (constants,
+results of aggregates, functions and subqueries, system columns) are not about fields; they are
+counted beside.
 """
 import json
 import os
@@ -16,7 +28,30 @@ import re
 import sys
 
 STARTS = re.compile(r"^\s*(select|with|values|table|insert|update|delete|merge)\b", re.I)
-CONDITIONS = ("Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "Join Filter", "Order By")
+CONDITIONS = ("Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "Join Filter", "TID Cond",
+              "Conflict Filter", "Order By")
+SYSTEM = {"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
+NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
+# Roles in which no condition uses a field.
+OTHER = {"output", "updated", "group"}
+ORDERS = {"order_ascending", "order_descending", "order_ascending_nulls_first", "order_descending_nulls_last"}
+# Roles that fit a plain comparison. The planner writes some anew: an equality for the members of a
+# class, a range or an equality for a pattern or a network, IS NOT NULL for min() and max().
+FITTING = {
+    "=": {"equality", "in_list", "join", "same_row", "array", "prefix_like", "regex", "range_type", "boolean"},
+    "<>": {"inequality", "join", "same_row", "boolean"},
+    "IS NULL": {"is_null", "boolean"},
+    # The planner makes it of `column = column`, too.
+    "IS NOT NULL": {"is_not_null", "same_row", "boolean"} | ORDERS,
+}
+for comparison in ("<", "<=", ">", ">="):
+    FITTING[comparison] = {"range", "join", "same_row", "prefix_like", "regex", "range_type", "boolean"}
+for match in ("~~", "~~*"):
+    FITTING[match] = {"prefix_like", "infix_like", "join", "same_row", "boolean"}
+for match in ("!~~", "!~~*", "!~", "!~*"):
+    FITTING[match] = {"inequality", "join", "same_row", "boolean"}
+for match in ("~", "~*"):
+    FITTING[match] = {"regex", "join", "same_row", "boolean", "range_type"}
 
 
 def split(text):
@@ -154,25 +189,128 @@ def closes_at_end(text):
     return False
 
 
-def plans(node, inherited=()):
-    """Every plan node with the columns that scans below it put out, as EXPLAIN writes them."""
+def plans(node):
+    """Every plan node."""
     yield node
     for child in node.get("Plans", ()):
         yield from plans(child)
 
 
-def columns(condition, aliases):
-    """Columns of relations in a condition; VERBOSE qualifies every one of them."""
-    text = re.sub(r"'(?:[^']|'')*'", "''", condition)
+def bare_name(name):
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def without_literals(text):
+    return re.sub(r"'(?:[^']|'')*'", "''", text)
+
+
+def without_calls(text):
+    """Without the arguments of functions: below an aggregate there is no field."""
+    while True:
+        plain = re.sub(r"(?<![\w\"])\(([^()]*)\)", r"\1", text)
+        shorter = re.sub(NAME + r"\([^()]*\)", "''", plain)
+        if shorter == text:
+            return text
+        text = shorter
+
+
+def columns(condition, relations):
+    """(relation, column) of a condition; VERBOSE qualifies every column. The whole row is "*"."""
     found = set()
-    for alias, column in re.findall(r'("(?:[^"]|"")+"|[A-Za-z_][\w$]*)\.("(?:[^"]|"")+"|[A-Za-z_][\w$]*)(?!\s*\()', text):
-        if alias.strip('"') in aliases:
-            found.add(column.strip('"'))
+    for alias, column in re.findall(f"({NAME})\\.({NAME}|\\*)(?!\\s*\\()", without_literals(condition)):
+        relation = relations.get(bare_name(alias))
+        if relation and bare_name(column) not in SYSTEM:
+            found.add((relation, bare_name(column)))
     return found
 
 
+def field_columns(field):
+    """Names in a field's text that can be columns: no literals, types or functions."""
+    text = re.sub(r"::\s*(?:" + NAME + r"\.)*" + NAME, "", without_literals(field))
+    text = re.sub(f"(?:{NAME}\\.)*{NAME}\\(", "(", text)
+    return {bare_name(name) for name in re.findall(NAME, text)}
+
+
+def plain_operator(condition):
+    """The operator of `column operator something`, or None."""
+    text = without_literals(condition).strip()
+    while text.startswith("(") and closes_at_end(text):
+        text = text[1:-1].strip()
+    if re.search(r" IS NOT NULL$", text) and not re.search(r" (?:AND|OR) ", text):
+        return "IS NOT NULL"
+    column = rf"\(?{NAME}\.{NAME}\)?(?:::[a-z ]+)?"
+    found = re.fullmatch(rf"{column} (IS NULL)", text)
+    found = found or re.match(rf"{column} (=|<>|<=|>=|<|>|!?~~?\*?)(?: ANY| ALL)? (?!.* (?:AND|OR) )", text)
+    if found is None or len(re.findall(rf"{NAME}\.{NAME}", text)) > 1:
+        return None
+    return found.group(1)
+
+
+def relation_name(relation):
+    """As EXPLAIN names it: temporary schemas without number, system ones in full."""
+    relation = re.sub(r"^pg_temp_\d+\.", "pg_temp.", relation.replace('"', ""))
+    return relation if "." in relation else f"pg_catalog.{relation}"
+
+
+def judged(look):
+    """Yields (condition, verdict) of each condition of a statement, each once."""
+    roles = {}
+    for field in look["fields"] or ():
+        if field["role"] in OTHER:
+            continue
+        for column in field_columns(field["field"]):
+            roles.setdefault((relation_name(field["relation"]), column), set()).add(field["role"])
+    nodes = [node for plan in look["plan"] for node in plans(plan["Plan"])]
+    parents = {}
+    for child, parent in look.get("parents") or ():
+        parents.setdefault(relation_name(child), set()).add(relation_name(parent))
+    relations = {}
+    for node in nodes:
+        schema = node.get("Schema", "")
+        if node.get("Relation Name") and node.get("Alias") and not schema.startswith("pg_toast"):
+            relations[node["Alias"]] = f"{schema}.{node['Relation Name']}"
+    # Above an Append its first child stands under the parent's alias.
+    for alias, relation in sorted(relations.items()):
+        relations.setdefault(re.sub(r"_\d+$", "", alias), relation)
+
+    def used(relation, column):
+        found = set()
+        for one in {relation} | parents.get(relation, set()):
+            found |= roles.get((one, column), set())
+        return found
+
+    met = set()
+    for node in nodes:
+        for key in CONDITIONS:
+            # An index condition and its recheck are one condition.
+            for condition in conjuncts(node.get(key, "")):
+                if not condition.strip() or condition in met:
+                    continue
+                met.add(condition)
+                looked = without_calls(condition) if node["Node Type"] in ("Aggregate", "WindowAgg") else condition
+                fields = columns(looked, relations)
+                if not fields:
+                    yield condition, "no field"
+                    continue
+                operator = plain_operator(condition)
+                verdict = "understood"
+                for relation, column in fields:
+                    here = used(relation, column)
+                    if operator != "IS NOT NULL":
+                        here = here - ORDERS
+                    if operator in FITTING and here & FITTING[operator]:
+                        continue
+                    if "opaque" in here:
+                        verdict = "opaque"
+                    elif not here or operator in FITTING:
+                        verdict = "not found"
+                        break
+                yield condition, verdict
+
+
 def report(name, paths):
-    total = opaque = seen = 0
+    counts = {"understood": 0, "opaque": 0, "not found": 0, "no field": 0}
+    seen = 0
     examples = {}
     for path in paths:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -185,34 +323,18 @@ def report(name, paths):
                 except ValueError:
                     continue
                 seen += 1
-                used, hidden = set(), set()
-                for field in look["fields"] or ():
-                    if field["role"] in ("output", "updated"):
-                        continue
-                    words = set(re.findall(r'"((?:[^"]|"")+)"|([A-Za-z_][\w$]*)', field["field"]))
-                    words = {one or two for one, two in words}
-                    (hidden if field["role"] == "opaque" else used).update(words)
-                nodes = [node for plan in look["plan"] for node in plans(plan["Plan"])]
-                aliases = {node.get("Alias") for node in nodes if node.get("Relation Name") and not node.get("Schema", "").startswith("pg_t")}
-                aliases |= {re.sub(r"_\d+$", "", alias) for alias in aliases if alias}
-                met = set()
-                for node in nodes:
-                    for key in CONDITIONS:
-                        for condition in conjuncts(node.get(key, "")):
-                            fields = columns(condition, aliases)
-                            if not fields or condition in met:
-                                continue
-                            # An index condition and its recheck are one condition.
-                            met.add(condition)
-                            total += 1
-                            if not fields <= used:
-                                opaque += 1
-                                examples.setdefault(condition, look["statement"].replace("\n", " ")[:300])
-    share = 100 * opaque / total if total else 100.0
-    print(f"{name}: {seen} statements, {total} conditions, {opaque} opaque or not found ({share:.2f} %)")
+                for condition, verdict in judged(look):
+                    counts[verdict] += 1
+                    if verdict in ("opaque", "not found"):
+                        examples.setdefault((verdict, condition), look["statement"].replace("\n", " ")[:600])
+    total = counts["understood"] + counts["opaque"] + counts["not found"]
+    share = 100 * (counts["opaque"] + counts["not found"]) / total if total else 100.0
+    print(f"{name}: {seen} statements, {total} conditions on fields, {counts['opaque']} opaque,"
+          f" {counts['not found']} not found ({share:.2f} % together);"
+          f" {counts['no field']} more on no field")
     with open(paths[0] + ".opaque", "w", encoding="utf-8") as file:
-        for condition, statement in examples.items():
-            file.write(f"{condition}\n\t{statement}\n")
+        for (verdict, condition), statement in sorted(examples.items()):
+            file.write(f"{verdict}: {condition}\n\t{statement}\n")
     return share <= 2.0
 
 

@@ -57,6 +57,48 @@ fn every_major_reads_the_roles_of_every_construct() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// A field's text becomes the same tree again: an index on it serves the statement.
+#[test]
+fn every_major_finds_fields_that_an_index_serves() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(SCHEMA);
+    session.run("SET search_path = crm");
+    for (relation, condition) in [
+        ("t", "num[1] = 3"),
+        ("t", "loc[0] > 5"),
+        ("t", "data['k']['j'] = '1'"),
+        ("t", "CASE WHEN a > 1 THEN b ELSE c END = 5"),
+        ("t", "CASE a WHEN 1 THEN 'x' WHEN 2 THEN 'y' END = 'x'"),
+        ("t", "greatest(a, b) > 5"),
+        ("t", "least(a, b, 3) = 5"),
+        ("t", "nullif(name, '') = 'x'"),
+        (
+            "t",
+            "coalesce(CASE WHEN a IS DISTINCT FROM 1 THEN b END, 0) = 5",
+        ),
+        ("t", "jsonb_extract_path_text(data, 'a', 'b') = 'x'"),
+        ("t", "ARRAY[a, b] = ARRAY[1, 2]"),
+        ("t", "a::posint = 5"),
+        ("homes", "(home).city = 'Rome'"),
+        ("homes", "names::text[] = ARRAY['x']"),
+    ] {
+        let statement = format!("SELECT id FROM {relation} WHERE {condition}");
+        let field = session.text(&format!(
+            "SELECT field FROM indexpilot.query_fields($statement${statement}$statement$)
+                WHERE role IN ('equality', 'range')"
+        ));
+        session.run(&format!("CREATE INDEX probe ON {relation} (({field}))"));
+        session.run("SET enable_seqscan = off");
+        let plan = session.column(&format!("EXPLAIN (COSTS OFF) {statement}"));
+        assert!(
+            plan.iter().any(|line| line.contains("Index Cond")),
+            "{condition}: {field}: {plan:#?}"
+        );
+        session.run("DROP INDEX probe");
+    }
+}
+
 #[test]
 fn errors_of_the_text_are_the_servers() {
     let cluster = Cluster::with_extension();

@@ -177,7 +177,7 @@ WITH served AS (
     FROM pg_catalog.pg_index AS x
     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[])
     JOIN indexpilot.query_stats AS q ON q.relation_oid = x.indrelid AND q.field = a.attname
-    WHERE x.indisvalid AND q.tenant <> '' AND q.role NOT IN ('output', 'updated', 'inequality', 'opaque')
+    WHERE x.indisvalid AND q.tenant <> '' AND q.role NOT IN ('output', 'updated', 'inequality', 'opaque', 'same_row', 'join_filter')
     GROUP BY x.indexrelid, x.indrelid, q.tenant
 ), written AS (
     SELECT q.relation_oid, q.tenant, sum(q.rows) AS rows

@@ -44,7 +44,11 @@ const BULK_ROWS: f64 = 1_000.0;
 fn demands(role: FieldRole) -> bool {
     !matches!(
         role,
-        FieldRole::Output | FieldRole::Updated | FieldRole::Inequality
+        FieldRole::Output
+            | FieldRole::Updated
+            | FieldRole::Inequality
+            | FieldRole::SameRow
+            | FieldRole::JoinFilter
     )
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// An expression over one relation. What has no variant here (subqueries, aggregates,
-/// row constructors, CASE…) is opaque to IndexPilot and never becomes an index key.
+/// row constructors, slices of arrays…) is opaque to IndexPilot and never becomes an index key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expression {
@@ -86,6 +86,51 @@ pub enum Expression {
     },
     /// COALESCE.
     Coalesce(Vec<Expression>),
+    /// An element of an array, of a fixed-length type or of a jsonb: `tags[1]`, `data['key']`.
+    Subscript {
+        /// What is looked into.
+        container: Box<Expression>,
+        /// One a dimension, or one a level of the jsonb.
+        subscripts: Vec<Expression>,
+    },
+    /// A column of a composite value: `(address).city`.
+    Component {
+        /// The composite value.
+        argument: Box<Expression>,
+        /// The column's name.
+        name: String,
+    },
+    /// `ARRAY[…]` of one dimension.
+    Array {
+        /// The array's type, not its elements'.
+        type_name: QualifiedName,
+        /// Elements, in order.
+        elements: Vec<Expression>,
+    },
+    /// An array in the place of a function's variadic arguments; only as the last argument of
+    /// a [`Expression::Function`].
+    Variadic(Box<Expression>),
+    /// CASE. With an argument, arms hold values that it is compared with by `=` of pg_catalog;
+    /// without, conditions.
+    Case {
+        /// What is compared, in `CASE argument WHEN value …`.
+        argument: Option<Box<Expression>>,
+        /// (WHEN, THEN), at least one.
+        arms: Vec<(Expression, Expression)>,
+        /// ELSE; NULL of the result's type where it was left out.
+        otherwise: Box<Expression>,
+    },
+    /// GREATEST or LEAST.
+    Extreme {
+        /// GREATEST where true.
+        greatest: bool,
+        /// Arguments, in order.
+        arguments: Vec<Expression>,
+    },
+    /// `NULLIF(left, right)`, compared by `=` of pg_catalog.
+    NullIf(Box<Expression>, Box<Expression>),
+    /// `left IS DISTINCT FROM right`, compared by `=` of pg_catalog.
+    Distinct(Box<Expression>, Box<Expression>),
     /// Conjunction of at least two.
     And(Vec<Expression>),
     /// Disjunction of at least two.
@@ -120,8 +165,39 @@ impl Expression {
                 arguments: parts, ..
             }
             | Expression::Coalesce(parts)
+            | Expression::Array {
+                elements: parts, ..
+            }
+            | Expression::Extreme {
+                arguments: parts, ..
+            }
             | Expression::And(parts)
             | Expression::Or(parts) => parts.iter().for_each(|part| part.walk(visit)),
+            Expression::Subscript {
+                container,
+                subscripts,
+            } => {
+                container.walk(visit);
+                subscripts.iter().for_each(|part| part.walk(visit));
+            }
+            Expression::Case {
+                argument,
+                arms,
+                otherwise,
+            } => {
+                if let Some(argument) = argument {
+                    argument.walk(visit);
+                }
+                for (when, then) in arms {
+                    when.walk(visit);
+                    then.walk(visit);
+                }
+                otherwise.walk(visit);
+            }
+            Expression::NullIf(left, right) | Expression::Distinct(left, right) => {
+                left.walk(visit);
+                right.walk(visit);
+            }
             Expression::Operator { left, right, .. } => {
                 if let Some(left) = left {
                     left.walk(visit);
@@ -136,6 +212,8 @@ impl Expression {
             | Expression::Collate { argument, .. }
             | Expression::NullTest { argument, .. }
             | Expression::BooleanTest { argument, .. }
+            | Expression::Component { argument, .. }
+            | Expression::Variadic(argument)
             | Expression::Not(argument) => argument.walk(visit),
         }
     }
@@ -286,6 +364,48 @@ impl fmt::Display for Expression {
                 }
             ),
             Expression::Coalesce(parts) => write!(f, "COALESCE({})", join(parts, ", ")),
+            Expression::Subscript {
+                container,
+                subscripts,
+            } => {
+                write!(f, "({container})")?;
+                subscripts.iter().try_for_each(|part| write!(f, "[{part}]"))
+            }
+            Expression::Component { argument, name } => {
+                write!(f, "({argument}).{}", quote_identifier(name))
+            }
+            Expression::Array {
+                type_name,
+                elements,
+            } => write!(f, "ARRAY[{}]::{type_name}", join(elements, ", ")),
+            Expression::Variadic(argument) => write!(f, "VARIADIC {argument}"),
+            Expression::Case {
+                argument,
+                arms,
+                otherwise,
+            } => {
+                f.write_str("CASE")?;
+                if let Some(argument) = argument {
+                    write!(f, " {argument}")?;
+                }
+                for (when, then) in arms {
+                    write!(f, " WHEN {when} THEN {then}")?;
+                }
+                write!(f, " ELSE {otherwise} END")
+            }
+            Expression::Extreme {
+                greatest,
+                arguments,
+            } => write!(
+                f,
+                "{}({})",
+                if *greatest { "GREATEST" } else { "LEAST" },
+                join(arguments, ", ")
+            ),
+            Expression::NullIf(left, right) => write!(f, "NULLIF({left}, {right})"),
+            Expression::Distinct(left, right) => {
+                write!(f, "({left} IS DISTINCT FROM {right})")
+            }
             Expression::And(parts) => write!(f, "({})", join(parts, " AND ")),
             Expression::Or(parts) => write!(f, "({})", join(parts, " OR ")),
             Expression::Not(argument) => write!(f, "(NOT {argument})"),
@@ -329,6 +449,68 @@ mod tests {
             equal.for_people(),
             r#"(lower((email)::text) = 'say "A"'::text)"#
         );
+    }
+
+    #[test]
+    fn writes_every_construct() {
+        let integer = |text: &str| Expression::Constant {
+            type_name: QualifiedName::catalog("int4"),
+            text: Some(text.into()),
+        };
+        let a = || Expression::attribute(1, "a");
+        let cases = [
+            (
+                Expression::Subscript {
+                    container: Box::new(a()),
+                    subscripts: vec![integer("1"), integer("2")],
+                },
+                "(a)['1'::int4]['2'::int4]",
+            ),
+            (
+                Expression::Component {
+                    argument: Box::new(a()),
+                    name: "City".into(),
+                },
+                "(a).\"City\"",
+            ),
+            (
+                Expression::Function {
+                    name: QualifiedName::catalog("f"),
+                    arguments: vec![Expression::Variadic(Box::new(Expression::Array {
+                        type_name: QualifiedName::catalog("_int4"),
+                        elements: vec![a(), integer("3")],
+                    }))],
+                },
+                "f(VARIADIC ARRAY[a, '3'::int4]::_int4)",
+            ),
+            (
+                Expression::Case {
+                    argument: Some(Box::new(a())),
+                    arms: vec![(integer("1"), integer("2"))],
+                    otherwise: Box::new(a()),
+                },
+                "CASE a WHEN '1'::int4 THEN '2'::int4 ELSE a END",
+            ),
+            (
+                Expression::Extreme {
+                    greatest: false,
+                    arguments: vec![a(), integer("1")],
+                },
+                "LEAST(a, '1'::int4)",
+            ),
+            (
+                Expression::NullIf(Box::new(a()), Box::new(integer("1"))),
+                "NULLIF(a, '1'::int4)",
+            ),
+            (
+                Expression::Distinct(Box::new(a()), Box::new(integer("1"))),
+                "(a IS DISTINCT FROM '1'::int4)",
+            ),
+        ];
+        for (expression, text) in cases {
+            assert_eq!(expression.for_people(), text);
+            assert_eq!(expression.attributes(), vec![1]);
+        }
     }
 
     #[test]

@@ -105,6 +105,10 @@ pub enum FieldRole {
     Similarity = 25,
     /// Compared with another field of the same row: no index on either one serves.
     SameRow = 26,
+    /// In a condition over several relation instances that compares no field of one with a
+    /// field of another (`a.x + b.y > 5`, `f(a.x, b.y)`): joins check it row by row, and no index
+    /// serves.
+    JoinFilter = 27,
 }
 
 /// What a field is compared with.

@@ -4,6 +4,7 @@
 use super::element::{Side, stripped};
 use super::operators;
 use super::quals::Place;
+use super::resolve::leaves;
 use super::{Builder, names};
 use crate::pg::compat::querytree as compat;
 use crate::pg::nodes::{items, tag};
@@ -46,6 +47,12 @@ impl Builder {
         self.mark(query.limitOffset, scope, false);
         self.extremes(scope);
         self.on_conflict(scope);
+        // Checked on the new row; a subquery in it searches its relations all the same.
+        for check in items::<pg_sys::WithCheckOption>(query.withCheckOptions).collect::<Vec<_>>() {
+            for sublink in leaves((*check).qual).sublinks {
+                self.sublink_level(sublink, scope, false);
+            }
+        }
         for action in items::<pg_sys::MergeAction>(query.mergeActionList).collect::<Vec<_>>() {
             // Looked at row by row after the join: read, but no filter that an index serves.
             self.mark((*action).qual, scope, false);

@@ -61,13 +61,13 @@ impl Builder {
                 // Within one row no index on one field helps, but an index on the whole
                 // condition would.
                 let one_row = one == two && comparison.one_row;
-                let role = if one_row {
-                    FieldRole::SameRow
-                } else {
-                    match comparison.fixed {
-                        Some(fixed @ FieldRole::Inequality) => fixed,
-                        _ => FieldRole::Join,
-                    }
+                // `field = ANY (array field)`: no equality of the two, so no join of them.
+                let in_array = comparison.fixed == Some(FieldRole::InList);
+                let (role, partner_role) = match comparison.fixed {
+                    _ if one_row => (FieldRole::SameRow, FieldRole::SameRow),
+                    Some(fixed @ FieldRole::Inequality) => (fixed, fixed),
+                    Some(FieldRole::InList) => (FieldRole::InList, FieldRole::Array),
+                    _ => (FieldRole::Join, FieldRole::Join),
                 };
                 if one_row {
                     self.opaque_quals += 1;
@@ -80,11 +80,15 @@ impl Builder {
                     Some(comparison.operator),
                     Comparand::Field(*two, second.clone()),
                 );
-                let commuted = pg_sys::get_commutator(comparison.operator);
+                let commuted = if in_array {
+                    comparison.operator
+                } else {
+                    pg_sys::get_commutator(comparison.operator)
+                };
                 self.emit(
                     *two,
                     second,
-                    role,
+                    partner_role,
                     comparison,
                     Some(commuted),
                     Comparand::Field(*one, first.clone()),
@@ -109,9 +113,9 @@ impl Builder {
                 );
             }
             (one, two) => {
-                self.opaque_quals += 1;
+                let role = self.unnamed(&[one, two]);
                 for side in [one, two] {
-                    self.opaque(side, comparison.place);
+                    self.mixed(side, role, comparison.place);
                 }
             }
         }
@@ -134,13 +138,13 @@ impl Builder {
             Side::Value(comparand) => (false, comparand.clone()),
             Side::Mixed(references) => {
                 let own = references.iter().any(|&(other, _)| other == instance);
-                self.opaque(other, comparison.place);
+                let role = self.unnamed(&[&Side::Field(instance, element.clone()), other]);
+                self.mixed(other, role, comparison.place);
                 if own {
-                    self.opaque_quals += 1;
                     self.emit(
                         instance,
                         element,
-                        FieldRole::Opaque,
+                        role,
                         comparison,
                         Some(operator),
                         Comparand::Computed,
@@ -160,7 +164,11 @@ impl Builder {
             (Some(fixed), _) => fixed,
             (None, Some(_)) if mixed => FieldRole::Join,
             (None, Some(about)) => operators::role(about, operand, pattern),
-            (None, None) => FieldRole::Opaque,
+            (None, None) if mixed => FieldRole::Join,
+            (None, None) => names::operator(comparison.operator)
+                .map_or(FieldRole::Opaque, |about| {
+                    operators::mirrored(&about, operand)
+                }),
         };
         if role == FieldRole::Opaque {
             self.opaque_quals += 1;
@@ -175,16 +183,37 @@ impl Builder {
         );
     }
 
-    pub(super) unsafe fn opaque(&mut self, side: &Side, place: Place) {
+    /// The role of fields in a condition without a typed form: over several instances it is a
+    /// filter of a join, over one it is opaque.
+    fn unnamed(&mut self, sides: &[&Side]) -> FieldRole {
+        let mut instances: Vec<usize> = Vec::new();
+        for side in sides {
+            match side {
+                Side::Value(_) => {}
+                Side::Field(instance, _) => instances.push(*instance),
+                Side::Mixed(references) => instances.extend(references.iter().map(|r| r.0)),
+            }
+        }
+        instances.sort_unstable();
+        instances.dedup();
+        if instances.len() > 1 {
+            return FieldRole::JoinFilter;
+        }
+        self.opaque_quals += 1;
+        FieldRole::Opaque
+    }
+
+    /// Records every field of a side in this role.
+    unsafe fn mixed(&mut self, side: &Side, role: FieldRole, place: Place) {
         match side {
             Side::Value(_) => {}
             Side::Field(instance, element) => {
-                self.push(*instance, element.clone(), FieldRole::Opaque, place);
+                self.push(*instance, element.clone(), role, place);
             }
             Side::Mixed(references) => {
                 for &(instance, number) in references {
                     if let Some(element) = self.attribute(instance, number) {
-                        self.push(instance, element, FieldRole::Opaque, place);
+                        self.push(instance, element, role, place);
                     }
                 }
             }
@@ -206,8 +235,8 @@ impl Builder {
                 }
                 Side::Value(_) => {}
                 Side::Mixed(_) => {
-                    self.opaque_quals += 1;
-                    self.opaque(&side, place);
+                    let role = self.unnamed(&[&side]);
+                    self.mixed(&side, role, place);
                 }
             }
         }

@@ -1,6 +1,6 @@
-//! From a node to an [`Expression`] over one relation instance, or to what a field is
-//! compared with.
+//! One side of a comparison: a field, or what a field is compared with.
 
+use super::conversion::Conversion;
 use super::names;
 use super::resolve::{Target, leaves};
 use super::{Builder, Reference};
@@ -34,12 +34,6 @@ pub unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
             _ => return node,
         };
     }
-}
-
-/// A conversion in progress: which fields were met, and whether the form can be expressed.
-#[derive(Default)]
-struct Conversion {
-    references: Vec<Reference>,
 }
 
 impl Builder {
@@ -114,9 +108,10 @@ impl Builder {
         }
     }
 
-    /// All fields below a node, whatever stands between.
+    /// All fields below a node, whatever stands between; those below aggregates of subqueries
+    /// are none of this condition.
     pub(super) unsafe fn references(
-        &self,
+        &mut self,
         node: *mut pg_sys::Node,
         scope: usize,
         into: &mut Vec<Reference>,
@@ -129,6 +124,10 @@ impl Builder {
             for target in self.resolve(variable, scope, 0) {
                 match target {
                     Target::Attribute(instance, number) => into.push((instance, number)),
+                    // An aggregate's result is a value; its inside is read elsewhere.
+                    Target::Expression(node, scope) if leaves(node).aggregate => {
+                        self.mark(node, scope, false);
+                    }
                     Target::Expression(node, scope) => {
                         self.references(node, scope, into, depth + 1);
                     }
@@ -158,155 +157,6 @@ impl Builder {
     ) -> Option<Expression> {
         self.enter(1, scope, false);
         self.convert(stripped(node), scope, &mut Conversion::default(), 0)
-    }
-
-    unsafe fn convert_list(
-        &mut self,
-        list: *const pg_sys::List,
-        scope: usize,
-        conversion: &mut Conversion,
-        depth: usize,
-    ) -> Option<Vec<Expression>> {
-        let nodes: Vec<*mut pg_sys::Node> = items(list).collect();
-        nodes
-            .into_iter()
-            .map(|node| self.convert(node, scope, conversion, depth))
-            .collect()
-    }
-
-    unsafe fn convert(
-        &mut self,
-        node: *mut pg_sys::Node,
-        scope: usize,
-        conversion: &mut Conversion,
-        depth: usize,
-    ) -> Option<Expression> {
-        if depth > 48 || node.is_null() {
-            return None;
-        }
-        let deeper = depth + 1;
-        match tag(node) {
-            NodeTag::T_Var => match self.resolve(node.cast(), scope, 0).first().copied()? {
-                Target::Attribute(instance, number) => {
-                    conversion.references.push((instance, number));
-                    self.attribute(instance, number)
-                }
-                Target::Expression(node, scope) => self.convert(node, scope, conversion, deeper),
-            },
-            NodeTag::T_Const => {
-                let constant = node.cast::<pg_sys::Const>();
-                let text = names::constant(constant);
-                if text.is_none() && !(*constant).constisnull {
-                    return None;
-                }
-                Some(Expression::Constant {
-                    type_name: names::type_name((*constant).consttype)?,
-                    text,
-                })
-            }
-            NodeTag::T_FuncExpr => {
-                let call = &*node.cast::<pg_sys::FuncExpr>();
-                if call.funcretset || call.funcvariadic {
-                    return None;
-                }
-                Some(Expression::Function {
-                    name: names::function(call.funcid)?,
-                    arguments: self.convert_list(call.args, scope, conversion, deeper)?,
-                })
-            }
-            NodeTag::T_OpExpr => {
-                let operation = &*node.cast::<pg_sys::OpExpr>();
-                let name = names::operator(operation.opno)?.name;
-                let mut arguments = self.convert_list(operation.args, scope, conversion, deeper)?;
-                let right = arguments.pop()?;
-                Some(Expression::Operator {
-                    name,
-                    left: arguments.pop().map(Box::new),
-                    right: Box::new(right),
-                })
-            }
-            NodeTag::T_RelabelType => {
-                let cast = &*node.cast::<pg_sys::RelabelType>();
-                self.convert_cast(cast.arg.cast(), cast.resulttype, scope, conversion, deeper)
-            }
-            NodeTag::T_CoerceViaIO => {
-                let cast = &*node.cast::<pg_sys::CoerceViaIO>();
-                self.convert_cast(cast.arg.cast(), cast.resulttype, scope, conversion, deeper)
-            }
-            NodeTag::T_CollateExpr => {
-                let collate = &*node.cast::<pg_sys::CollateExpr>();
-                Some(Expression::Collate {
-                    collation: names::collation(collate.collOid)?,
-                    argument: Box::new(self.convert(
-                        collate.arg.cast(),
-                        scope,
-                        conversion,
-                        deeper,
-                    )?),
-                })
-            }
-            NodeTag::T_ScalarArrayOpExpr => {
-                let operation = &*node.cast::<pg_sys::ScalarArrayOpExpr>();
-                let name = names::operator(operation.opno)?.name;
-                let mut arguments = self.convert_list(operation.args, scope, conversion, deeper)?;
-                let array = Box::new(arguments.pop()?);
-                Some(Expression::ArrayComparison {
-                    name,
-                    any: operation.useOr,
-                    scalar: Box::new(arguments.pop()?),
-                    array,
-                })
-            }
-            NodeTag::T_NullTest => {
-                let test = &*node.cast::<pg_sys::NullTest>();
-                Some(Expression::NullTest {
-                    argument: Box::new(self.convert(test.arg.cast(), scope, conversion, deeper)?),
-                    negated: test.nulltesttype == pg_sys::NullTestType::IS_NOT_NULL,
-                })
-            }
-            NodeTag::T_BooleanTest => {
-                let test = &*node.cast::<pg_sys::BooleanTest>();
-                let (value, negated) = boolean_test(test.booltesttype);
-                Some(Expression::BooleanTest {
-                    argument: Box::new(self.convert(test.arg.cast(), scope, conversion, deeper)?),
-                    value,
-                    negated,
-                })
-            }
-            NodeTag::T_CoalesceExpr => {
-                let coalesce = &*node.cast::<pg_sys::CoalesceExpr>();
-                Some(Expression::Coalesce(self.convert_list(
-                    coalesce.args,
-                    scope,
-                    conversion,
-                    deeper,
-                )?))
-            }
-            NodeTag::T_BoolExpr => {
-                let logic = &*node.cast::<pg_sys::BoolExpr>();
-                let mut parts = self.convert_list(logic.args, scope, conversion, deeper)?;
-                match logic.boolop {
-                    pg_sys::BoolExprType::AND_EXPR => Some(Expression::And(parts)),
-                    pg_sys::BoolExprType::OR_EXPR => Some(Expression::Or(parts)),
-                    _ => Some(Expression::Not(Box::new(parts.pop()?))),
-                }
-            }
-            _ => None,
-        }
-    }
-
-    unsafe fn convert_cast(
-        &mut self,
-        argument: *mut pg_sys::Node,
-        to: pg_sys::Oid,
-        scope: usize,
-        conversion: &mut Conversion,
-        depth: usize,
-    ) -> Option<Expression> {
-        Some(Expression::Cast {
-            to: names::type_name(to)?,
-            argument: Box::new(self.convert(argument, scope, conversion, depth)?),
-        })
     }
 
     /// What a node without fields is, as a comparand.
@@ -381,17 +231,4 @@ fn array_element(text: &str) -> String {
         return text.to_owned();
     }
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// `IS [NOT] TRUE / FALSE / UNKNOWN` as (value, negated).
-pub fn boolean_test(kind: pg_sys::BoolTestType::Type) -> (Option<bool>, bool) {
-    use pg_sys::BoolTestType as Test;
-    match kind {
-        Test::IS_TRUE => (Some(true), false),
-        Test::IS_NOT_TRUE => (Some(true), true),
-        Test::IS_FALSE => (Some(false), false),
-        Test::IS_NOT_FALSE => (Some(false), true),
-        Test::IS_NOT_UNKNOWN => (None, true),
-        _ => (None, false),
-    }
 }

@@ -16,6 +16,7 @@
 
 mod clauses;
 mod comparisons;
+mod conversion;
 mod element;
 mod levels;
 mod names;

@@ -115,6 +115,21 @@ pub unsafe fn role(operator: &Operator, operand: pg_sys::Oid, pattern: Pattern) 
     }
 }
 
+/// The role of a field on the right of an operator without commutator. No index serves it
+/// (indxpath.c, match_opclause_to_indexcol), but what the statement does is known; only where
+/// the field is the pattern of a match there is no name for it.
+pub unsafe fn mirrored(operator: &Operator, operand: pg_sys::Oid) -> FieldRole {
+    match role(operator, operand, Pattern::Unknown) {
+        FieldRole::Equality if operator.name.name == "=" => FieldRole::Equality,
+        known @ (FieldRole::Range
+        | FieldRole::Json
+        | FieldRole::Array
+        | FieldRole::RangeType
+        | FieldRole::FullText) => known,
+        _ => FieldRole::Opaque,
+    }
+}
+
 /// True for operators by which an index can return rows in order of distance.
 pub fn is_distance(symbol: &str) -> bool {
     matches!(

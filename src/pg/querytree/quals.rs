@@ -1,7 +1,8 @@
 //! Qualifiers: WHERE, ON, HAVING and row-security conditions, taken apart into field uses.
 
 use super::comparisons::Comparison;
-use super::element::{Side, boolean_test, stripped};
+use super::conversion::boolean_test;
+use super::element::{Side, stripped};
 use super::operators::{self, Pattern};
 use super::{Builder, names};
 use crate::pg::nodes::{items, tag};
@@ -217,18 +218,30 @@ impl Builder {
             place,
             position: 0,
         };
-        // `value = ANY (array_field)`: the field is the array.
+        let Some(about) = names::operator(operator) else {
+            return self.condition(node.cast(), scope, negated, place);
+        };
+        // `value = ANY (array_field)`: the field is the array. `<> ALL`: it lacks the value.
         if self
             .sides(scalar, scope)
             .iter()
             .all(|side| matches!(side, Side::Value(_)))
         {
-            let fixed = Some(FieldRole::Array);
-            return self.comparison(array, scalar, scope, &comparison(fixed));
+            // The array on the left; without such an operator the elements are patterns.
+            let turned = pg_sys::get_commutator(operator);
+            let fixed = Some(if turned == pg_sys::InvalidOid {
+                FieldRole::Opaque
+            } else if !any && about.name.name == "<>" {
+                FieldRole::Inequality
+            } else {
+                FieldRole::Array
+            });
+            let comparison = Comparison {
+                operator: turned,
+                ..comparison(fixed)
+            };
+            return self.comparison(array, scalar, scope, &comparison);
         }
-        let Some(about) = names::operator(operator) else {
-            return self.condition(node.cast(), scope, negated, place);
-        };
         let plain = operators::role(&about, about.left, self.pattern(array, scope));
         let fixed = match (plain, any) {
             (FieldRole::Equality, true) => FieldRole::InList,

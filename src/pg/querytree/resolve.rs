@@ -104,7 +104,8 @@ impl Builder {
             .collect()
     }
 
-    /// What a Var stands for; nothing where it is no field (functions, VALUES, `excluded`).
+    /// What a Var stands for; nothing where it is no field (functions, VALUES of several rows,
+    /// `excluded`).
     pub(super) unsafe fn resolve(
         &self,
         variable: *const pg_sys::Var,
@@ -145,6 +146,19 @@ impl Builder {
         let Some(entry) = items::<pg_sys::RangeTblEntry>((*here.query).rtable).nth(index) else {
             return Vec::new();
         };
+        if (*entry).rtekind == pg_sys::RTEKind::RTE_VALUES {
+            // The planner pulls up a single row (prepjointree.c, pull_up_simple_values).
+            let mut rows = items::<pg_sys::List>((*entry).values_lists);
+            let (Some(row), None) = (rows.next(), rows.next()) else {
+                return Vec::new();
+            };
+            return items::<pg_sys::Node>(row)
+                .nth((number - 1).max(0) as usize)
+                .filter(|node| number > 0 && !node.is_null())
+                .map(|node| Target::Expression(node, scope))
+                .into_iter()
+                .collect();
+        }
         let aliases = if (*entry).rtekind == pg_sys::RTEKind::RTE_JOIN {
             (*entry).joinaliasvars
         } else {

@@ -53,6 +53,8 @@ fn fitting(
         .map_or("", |name| name.name.as_str());
     let type_name = attribute.map_or("", |a| a.type_name.name.as_str());
     match field.role {
+        // An operator without commutator, and the field on its right: no index serves.
+        FieldRole::RangeType | FieldRole::FullText if operator.is_empty() => Vec::new(),
         FieldRole::InfixLike | FieldRole::Regex | FieldRole::Similarity => {
             trigram(90.0, settings).into_iter().collect()
         }
