@@ -168,7 +168,7 @@ COMMENT ON COLUMN indexpilot.query_stats.kind IS 'kind of the statements';
 COMMENT ON COLUMN indexpilot.query_stats.calls IS 'executions of statements that use the field so';
 COMMENT ON COLUMN indexpilot.query_stats.rows IS 'rows that these statements returned or changed';
 COMMENT ON COLUMN indexpilot.query_stats.total_ms IS 'time of these statements, milliseconds; a statement with several fields counts for each';
-COMMENT ON COLUMN indexpilot.query_stats.rows_filtered IS 'rows that scans read and filters over the field threw away: an estimate from sampled executions, NULL where none was looked at';
+COMMENT ON COLUMN indexpilot.query_stats.rows_filtered IS 'rows that scans read and filters over the field threw away, for conditions over several relations pairs that joins threw away: an estimate from sampled executions, NULL where none was looked at or no filter checked the condition';
 REVOKE ALL ON TABLE indexpilot.query_stats FROM PUBLIC;
 GRANT SELECT ON TABLE indexpilot.query_stats TO pg_read_all_stats;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.query_stats', '');

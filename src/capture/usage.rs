@@ -2,9 +2,10 @@
 
 use super::fields::role_name;
 use crate::pg::shmem::Drained;
+use crate::pg::shmem::entry::JOINED;
 use crate::store::statement::Known;
 use indexpilot_model::Expression;
-use indexpilot_model::query::FieldRole;
+use indexpilot_model::query::{Comparand, FieldRole, FieldUse};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Relation, field, role, kind of statement, tenant.
@@ -67,10 +68,18 @@ pub fn add_fields(
             sum.calls += work.calls;
             sum.rows += work.rows;
             sum.milliseconds += work.nanoseconds as f64 / 1e6;
-            if drained.sampled > 0 && is_qualifier(field.role) {
-                *sum.filtered.get_or_insert(0.0) +=
-                    thrown_away(drained, relation.oid, &field.element) * work.calls as f64;
+            if drained.sampled == 0 {
+                continue;
             }
+            let joined = is_joined(field);
+            let rows = thrown_away(drained, relation.oid, &field.element, joined);
+            // Most join conditions are no filters: hashed, merged or looked up in an index, they
+            // throw nothing away that anybody counts. That is unknown, not 0.
+            let rows = match rows {
+                None if joined || !is_qualifier(field.role) => continue,
+                rows => rows.unwrap_or(0.0),
+            };
+            *sum.filtered.get_or_insert(0.0) += rows * work.calls as f64;
         }
     }
 }
@@ -82,8 +91,7 @@ const CONSTANT: &str = "constant";
 fn is_qualifier(role: FieldRole) -> bool {
     !matches!(
         role,
-        FieldRole::Join
-            | FieldRole::OrderAscending
+        FieldRole::OrderAscending
             | FieldRole::OrderDescending
             | FieldRole::OrderAscendingNullsFirst
             | FieldRole::OrderDescendingNullsLast
@@ -94,9 +102,24 @@ fn is_qualifier(role: FieldRole) -> bool {
     )
 }
 
+/// Whether a use is a condition over several relation instances.
+fn is_joined(field: &FieldUse) -> bool {
+    match (&field.comparand, field.role) {
+        (_, FieldRole::Join | FieldRole::JoinFilter) => true,
+        (Comparand::Field(other, _), _) => *other != field.instance,
+        _ => false,
+    }
+}
+
 /// Rows that filters over this field threw away in an execution, on the average of those
-/// that were looked at. A filter over several fields counts for each of them.
-fn thrown_away(drained: &Drained, relation: u32, element: &Expression) -> f64 {
+/// that were looked at: by conditions over several relations (`joined`) or over this one.
+/// A filter over several fields counts for each of them. `None` where there was no such filter.
+fn thrown_away(
+    drained: &Drained,
+    relation: u32,
+    element: &Expression,
+    joined: bool,
+) -> Option<f64> {
     let mut attributes = 0u64;
     for number in element.attributes() {
         attributes |= 1
@@ -106,15 +129,17 @@ fn thrown_away(drained: &Drained, relation: u32, element: &Expression) -> f64 {
                 63
             };
     }
-    let rows: u64 = drained
+    drained
         .filtered
         .iter()
         .filter(|filter| {
-            filter.relation == relation && filter.attributes & attributes == attributes
+            filter.relation == relation
+                && (filter.attributes & JOINED != 0) == joined
+                && filter.attributes & attributes == attributes
         })
         .map(|filter| filter.rows)
-        .sum();
-    rows as f64 / drained.sampled.max(1) as f64
+        .reduce(|sum, rows| sum + rows)
+        .map(|rows| rows as f64 / drained.sampled.max(1) as f64)
 }
 
 /// Executions, rows and time.

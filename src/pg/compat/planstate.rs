@@ -48,37 +48,77 @@ pub unsafe fn walk(
     }
 }
 
-struct Search<'a> {
-    relation: c_int,
-    visit: &'a mut dyn FnMut(c_int),
-}
-
-/// Calls `visit` for every attribute of a range-table entry in an expression of a plan.
+/// Calls `visit` for every variable in an expression of a plan, those below aggregates excepted.
 ///
 /// # Safety
 /// As [`walk`]; a node or a list of nodes, or null.
-pub unsafe fn attributes(node: *mut pg_sys::Node, relation: c_int, visit: &mut dyn FnMut(c_int)) {
+pub unsafe fn variables(node: *mut pg_sys::Node, mut visit: &mut dyn FnMut(*const pg_sys::Var)) {
     unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
         if node.is_null() {
             return false;
         }
         // SAFETY: the context is the one handed over below; the tag says what the node is.
         unsafe {
-            if (*node).type_ == NodeTag::T_Var {
-                let variable = &*node.cast::<pg_sys::Var>();
-                let search = &mut *context.cast::<Search<'_>>();
-                #[allow(clippy::unnecessary_cast, reason = "unsigned until 15")]
-                if variable.varno as c_int == search.relation && variable.varlevelsup == 0 {
-                    (search.visit)(c_int::from(variable.varattno));
+            match (*node).type_ {
+                NodeTag::T_Var => {
+                    let visit = &mut *context.cast::<&mut dyn FnMut(*const pg_sys::Var)>();
+                    visit(node.cast());
+                    false
                 }
-                return false;
+                NodeTag::T_Aggref | NodeTag::T_WindowFunc | NodeTag::T_GroupingFunc => false,
+                _ => expression_tree_walker(node, step, context),
+            }
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        step(node, (&raw mut visit).cast());
+    }
+}
+
+/// Calls `visit` for every attribute of a range-table entry in an expression of a plan.
+///
+/// # Safety
+/// As [`variables`].
+pub unsafe fn attributes(node: *mut pg_sys::Node, relation: c_int, visit: &mut dyn FnMut(c_int)) {
+    // SAFETY: the caller's promise; what is visited is a variable.
+    unsafe {
+        variables(node, &mut |variable| {
+            if number_of(variable) == relation && (*variable).varlevelsup == 0 {
+                visit(c_int::from((*variable).varattno));
+            }
+        });
+    }
+}
+
+/// The range-table index of a variable, or one of the special numbers.
+///
+/// # Safety
+/// A variable.
+#[allow(clippy::unnecessary_cast, reason = "unsigned until 15")]
+pub unsafe fn number_of(variable: *const pg_sys::Var) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { (*variable).varno as c_int }
+}
+
+/// Whether an expression of a plan takes a value that the executor computes elsewhere (the outer
+/// side of a nested loop, a subplan).
+///
+/// # Safety
+/// As [`variables`].
+pub unsafe fn has_executor_parameter(node: *mut pg_sys::Node) -> bool {
+    unsafe extern "C-unwind" fn step(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+        if node.is_null() {
+            return false;
+        }
+        // SAFETY: the tag says what the node is.
+        unsafe {
+            if (*node).type_ == NodeTag::T_Param {
+                return (*node.cast::<pg_sys::Param>()).paramkind == pg_sys::ParamKind::PARAM_EXEC;
             }
             expression_tree_walker(node, step, context)
         }
     }
-    let mut search = Search { relation, visit };
     // SAFETY: the caller's promise.
-    unsafe {
-        step(node, (&raw mut search).cast());
-    }
+    unsafe { step(node, std::ptr::null_mut()) }
 }

@@ -1,13 +1,13 @@
 //! Rows that scans read and filters threw away: counted by the executor's own instrumentation
 //! (instrument.h) in a sample of executions, the first of each statement and then one in
 //! `filter_sampling`, and summed by relation and by the attributes that the filter looks at.
-//!
-//! Joins' own filters are not counted: their rows belong to no relation.
+//! What joins throw away is in `join_filters`.
 
+use super::join_filters;
 use crate::pg::compat::planstate;
 use crate::pg::nodes::{items, tag};
 use crate::pg::shmem::Entry;
-use crate::pg::shmem::entry::Filtered;
+use crate::pg::shmem::entry::{Filtered, JOINED};
 use pgrx::pg_sys::{self, NodeTag};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -107,9 +107,8 @@ pub unsafe fn collect(entry: &Entry, desc: *mut pg_sys::QueryDesc) {
         let statement = (*desc).plannedstmt;
         entry.filters.sampled.fetch_add(1, Ordering::Relaxed);
         planstate::walk((*desc).planstate, &mut |state: *mut pg_sys::PlanState| {
-            if let Some(found) = thrown_away(state, statement) {
-                entry.filters.add(found);
-            }
+            thrown_away(state, statement, &mut |found| entry.filters.add(found));
+            join_filters::thrown_away(state, statement, &mut |found| entry.filters.add(found));
         });
     }
 }
@@ -117,25 +116,26 @@ pub unsafe fn collect(entry: &Entry, desc: *mut pg_sys::QueryDesc) {
 unsafe fn thrown_away(
     state: *mut pg_sys::PlanState,
     statement: *mut pg_sys::PlannedStmt,
-) -> Option<Filtered> {
+    add: &mut dyn FnMut(Filtered),
+) {
     // SAFETY: a node of a plan that ran; the tag says which struct its plan is.
     unsafe {
         let instrument = (*state).instrument;
         if instrument.is_null() {
-            return None;
+            return;
         }
         let rows = ((*instrument).nfiltered1 + (*instrument).nfiltered2) as u64;
         let plan = (*state).plan;
         if rows == 0 || (*plan).qual.is_null() && !rechecks(plan) {
-            return None;
+            return;
         }
         if !is_scan(tag(plan)) {
-            return None;
+            return;
         }
         let scan = plan.cast::<pg_sys::Scan>();
         let number = (*scan).scanrelid;
         if number == 0 {
-            return None;
+            return;
         }
         let mut attributes = Attributes(0);
         attributes.of((*plan).qual.cast(), number);
@@ -156,14 +156,42 @@ unsafe fn thrown_away(
             }
             _ => {}
         }
-        let entry = relation_of(number, (*statement).rtable)?;
+        // A condition with the other side of a nested loop is a join's, checked here.
+        let mut joined = Attributes(0);
+        for condition in items::<pg_sys::Node>((*plan).qual) {
+            if planstate::has_executor_parameter(condition) {
+                joined.of(condition, number);
+            }
+        }
+        report(number, attributes, rows, statement, add);
+        if joined.0 != 0 {
+            report(number, Attributes(joined.0 | JOINED), rows, statement, add);
+        }
+    }
+}
+
+/// Hands over rows of a range-table entry, if it is a relation's.
+unsafe fn report(
+    number: u32,
+    attributes: Attributes,
+    rows: u64,
+    statement: *mut pg_sys::PlannedStmt,
+    add: &mut dyn FnMut(Filtered),
+) {
+    // SAFETY: the planned statement's own lists.
+    unsafe {
+        let Some(entry) = relation_of(number, (*statement).rtable) else {
+            return;
+        };
         let mut found = Filtered {
             relation: (*entry).relid.to_u32(),
             attributes: attributes.0,
             rows,
         };
         to_the_parent(&mut found, number, statement);
-        (found.relation != 0).then_some(found)
+        if found.relation != 0 {
+            add(found);
+        }
     }
 }
 
@@ -190,7 +218,10 @@ unsafe fn rechecks(plan: *mut pg_sys::Plan) -> bool {
     )
 }
 
-unsafe fn relation_of(number: u32, table: *mut pg_sys::List) -> Option<*mut pg_sys::RangeTblEntry> {
+pub(super) unsafe fn relation_of(
+    number: u32,
+    table: *mut pg_sys::List,
+) -> Option<*mut pg_sys::RangeTblEntry> {
     // SAFETY: a range table.
     unsafe {
         items::<pg_sys::RangeTblEntry>(table)
@@ -200,7 +231,11 @@ unsafe fn relation_of(number: u32, table: *mut pg_sys::List) -> Option<*mut pg_s
 }
 
 /// A partition counts for the table that the statement names.
-unsafe fn to_the_parent(found: &mut Filtered, number: u32, statement: *mut pg_sys::PlannedStmt) {
+pub(super) unsafe fn to_the_parent(
+    found: &mut Filtered,
+    number: u32,
+    statement: *mut pg_sys::PlannedStmt,
+) {
     // SAFETY: the planned statement's own lists (plannodes.h, appendRelations).
     unsafe {
         let mut number = number;
@@ -224,12 +259,12 @@ unsafe fn to_the_parent(found: &mut Filtered, number: u32, statement: *mut pg_sy
     }
 }
 
-/// Attribute numbers 1 to 62 as bits, 63 for all others.
+/// Attribute numbers 1 to 62 as bits, 63 for all others, and [`JOINED`].
 #[derive(Clone, Copy)]
-struct Attributes(u64);
+pub(super) struct Attributes(pub(super) u64);
 
 impl Attributes {
-    fn set(&mut self, attribute: i32) {
+    pub(super) fn set(&mut self, attribute: i32) {
         self.0 |= 1
             << if (1..63).contains(&attribute) {
                 attribute
@@ -271,7 +306,7 @@ impl Attributes {
     }
 
     unsafe fn renumbered(self, parents: *const i16, count: i32) -> Attributes {
-        let mut result = Attributes(self.0 & (1 << 63));
+        let mut result = Attributes(self.0 & (1 << 63 | JOINED));
         for attribute in 1..63 {
             if self.0 >> attribute & 1 == 1 && attribute <= count {
                 // SAFETY: one entry for each of the child's columns; 0 where the parent has none.

@@ -8,6 +8,7 @@
 mod executor;
 pub mod filters;
 mod frames;
+mod join_filters;
 mod planner;
 mod source;
 pub mod tenant;

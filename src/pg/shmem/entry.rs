@@ -93,7 +93,10 @@ pub struct Entry {
 }
 
 /// Filters told apart in one statement; what finds no place is not counted.
-const FILTERS: usize = 6;
+const FILTERS: usize = 8;
+/// Set in [`Filtered::attributes`] where the rows were thrown away by conditions over several
+/// relations, in a join or in a scan on the inner side of a nested loop.
+pub const JOINED: u64 = 1;
 
 /// Rows that filters threw away, summed since the entry was made (not since the last drain:
 /// an average is wanted, and samples are few).
@@ -117,14 +120,14 @@ struct FilterSlot {
 pub struct Filtered {
     /// pg_class.oid.
     pub relation: u32,
-    /// Attribute numbers 1 to 62 as bits, 63 for all others.
+    /// Attribute numbers 1 to 62 as bits, 63 for all others; bit 0 is [`JOINED`].
     pub attributes: u64,
     /// Rows.
     pub rows: u64,
 }
 
 impl Filters {
-    /// Adds what one scan threw away.
+    /// Adds what one scan or join threw away.
     pub fn add(&self, found: Filtered) {
         let fold = (found.attributes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
         let key = u64::from(found.relation) << 32 | u64::from(fold);
