@@ -105,6 +105,6 @@ CREATE FUNCTION indexpilot.capture_memory()
     LANGUAGE c VOLATILE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'capture_memory_wrapper';
 COMMENT ON FUNCTION indexpilot.capture_memory() IS
-    'capture''s shared memory since the server started: its size, statements in it, what was removed or dropped for want of room, and errors of statements that never ran';
+    'capture''s shared memory since the server started: its size, statements in it, statements that were removed for want of room, executions, texts and tenants that were dropped for it, and errors of statements that never ran';
 REVOKE ALL ON FUNCTION indexpilot.capture_memory() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION indexpilot.capture_memory() TO pg_monitor;

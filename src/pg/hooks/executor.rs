@@ -176,16 +176,17 @@ unsafe fn first_met(
             kind: crate::pg::querytree::kind((*desc).operation) as u32,
             now: crate::pg::clock::now(),
         };
-        if let Some((entry, _)) = block.find_or_make(frame.key, &about) {
-            entry.add(execution);
-            let statement = (*desc).plannedstmt;
-            source::text_only(
-                block,
-                entry,
-                (*desc).sourceText,
-                (*statement).stmt_location,
-                (*statement).stmt_len,
-            );
-        }
+        let Some((entry, _)) = block.find_or_make(frame.key, &about) else {
+            return block.count_dropped();
+        };
+        entry.add(execution);
+        let statement = (*desc).plannedstmt;
+        source::text_only(
+            block,
+            entry,
+            (*desc).sourceText,
+            (*statement).stmt_location,
+            (*statement).stmt_len,
+        );
     }
 }

@@ -178,9 +178,10 @@ unsafe fn count(name: *const c_char, query_id: u64, rows: u64) {
             kind: StatementKind::Utility as u32,
             now: crate::pg::clock::now(),
         };
-        if let Some((entry, _)) = block.find_or_make(frame.key, &about) {
-            entry.add(&execution);
-            source::tag_only(block, entry, name);
-        }
+        let Some((entry, _)) = block.find_or_make(frame.key, &about) else {
+            return block.count_dropped();
+        };
+        entry.add(&execution);
+        source::tag_only(block, entry, name);
     }
 }

@@ -31,7 +31,7 @@ pub struct Sizes {
 /// Counters of the block as a whole.
 #[repr(C, align(64))]
 pub struct Header {
-    /// Statements that found no entry.
+    /// Executions whose statement found no entry.
     pub dropped_statements: AtomicU64,
     /// Texts, trees or samples that found no chunks.
     pub dropped_texts: AtomicU64,

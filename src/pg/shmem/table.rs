@@ -60,18 +60,15 @@ impl Block {
         None
     }
 
-    /// The entry with this key, made where it is missing: (entry, whether it is new). `None`,
-    /// and counted, where there is no room.
+    /// The entry with this key, made where it is missing: (entry, whether it is new). `None`
+    /// where there is no room; whoever wanted to count an execution counts it as dropped.
     pub fn find_or_make(&self, key: u64, about: &About) -> Option<(&Entry, bool)> {
         if let Some(entry) = self.find(key) {
             return Some((entry, false));
         }
         let header = self.header();
         let next = |number| &self.entry(number).next;
-        let Some(number) = header.free_entries.pop(next) else {
-            header.dropped_statements.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
+        let number = header.free_entries.pop(next)?;
         let entry = self.entry(number);
         entry.id.store(about.id, Ordering::Relaxed);
         entry.query_id.store(about.query_id, Ordering::Relaxed);
@@ -120,8 +117,14 @@ impl Block {
             slot = (slot + 1) & self.index_mask;
         }
         self.give_back(number);
-        header.dropped_statements.fetch_add(1, Ordering::Relaxed);
         None
+    }
+
+    /// Counts an execution whose statement found no room.
+    pub fn count_dropped(&self) {
+        self.header()
+            .dropped_statements
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     fn give_back(&self, number: u32) {
