@@ -32,6 +32,11 @@ struct Saver {
     /// The same for tenants.
     uncommitted_tenants: Vec<(MemoryKey, DrainedTenant)>,
     carried_tenants: Vec<(MemoryKey, DrainedTenant)>,
+    /// Tenants' executions that ended after their statement was drained and before they were:
+    /// the statement's counters have them the next time.
+    ahead: Vec<(MemoryKey, DrainedTenant)>,
+    /// What is ahead once the present transaction is committed.
+    ahead_at_commit: Vec<(MemoryKey, DrainedTenant)>,
     /// Resets seen.
     resets: u64,
     /// `sample_parameters` is off, and what was counted of values is gone.
@@ -95,6 +100,7 @@ pub fn flush() {
         SAVER.with_borrow_mut(|saver| {
             saver.uncommitted.clear();
             saver.uncommitted_tenants.clear();
+            saver.ahead = std::mem::take(&mut saver.ahead_at_commit);
         });
     });
     if let Err(error) = save(block) {
@@ -110,10 +116,13 @@ fn save(block: &Block) -> SpiResult<()> {
         saver.uncommitted.extend(drained);
         let tenants = std::mem::take(&mut saver.carried_tenants);
         saver.uncommitted_tenants.extend(tenants);
+        let ahead = std::mem::take(&mut saver.ahead);
+        saver.uncommitted_tenants.extend(ahead);
         let resets = block.header().resets.load(Ordering::Acquire);
         if saver.resets != resets {
             saver.resets = resets;
             saver.known.clear();
+            saver.ahead_at_commit.clear();
         }
     });
     if super::samples_parameters() {
@@ -152,7 +161,9 @@ fn save(block: &Block) -> SpiResult<()> {
     });
     let (drained, tenants) =
         SAVER.with_borrow(|saver| (saver.uncommitted.clone(), saver.uncommitted_tenants.clone()));
-    write(block, &drained, &tenants, now)
+    let ahead = write(block, &drained, tenants, now)?;
+    SAVER.with_borrow_mut(|saver| saver.ahead_at_commit = ahead);
+    Ok(())
 }
 
 fn memory_key(entry: &Entry) -> MemoryKey {
@@ -377,12 +388,32 @@ fn timestamp(microseconds: i64) -> Value {
     Value::from(super::moment::iso(microseconds))
 }
 
+/// Takes from a tenant's work what the statement's has, and leaves what is ahead of it.
+fn take_work(tenant: &mut DrainedTenant, rest: &mut Work) -> Work {
+    let take = |from: &mut u64, rest: &mut u64| {
+        let taken = (*from).min(*rest);
+        *from -= taken;
+        *rest -= taken;
+        taken
+    };
+    Work {
+        calls: take(&mut tenant.calls, &mut rest.calls),
+        rows: take(&mut tenant.rows, &mut rest.rows),
+        nanoseconds: take(&mut tenant.nanoseconds, &mut rest.nanoseconds),
+    }
+}
+
+/// Writes everything, and gives the tenants' work that is ahead of its statements'.
 fn write(
     block: &Block,
     drained: &[Drained],
-    tenants: &[(MemoryKey, DrainedTenant)],
+    tenants: Vec<(MemoryKey, DrainedTenant)>,
     now: i64,
-) -> SpiResult<()> {
+) -> SpiResult<Vec<(MemoryKey, DrainedTenant)>> {
+    let mut left: HashMap<MemoryKey, Vec<DrainedTenant>> = HashMap::new();
+    for (key, tenant) in tenants {
+        left.entry(key).or_default().push(tenant);
+    }
     let bucket = timestamp(now - now.rem_euclid(BUCKET));
     let (mut statements, mut stats) = (BTreeMap::new(), BTreeMap::new());
     let mut tenant_rows: Vec<Value> = Vec::new();
@@ -413,15 +444,8 @@ fn write(
             );
         }
         let mut rest = Work::of(one);
-        for (_, tenant) in tenants.iter().filter(|(other, _)| *other == key) {
-            let work = Work {
-                calls: tenant.calls.min(rest.calls),
-                rows: tenant.rows.min(rest.rows),
-                nanoseconds: tenant.nanoseconds.min(rest.nanoseconds),
-            };
-            rest.calls -= work.calls;
-            rest.rows -= work.rows;
-            rest.nanoseconds -= work.nanoseconds;
+        for tenant in left.get_mut(&key).into_iter().flatten() {
+            let work = take_work(tenant, &mut rest);
             tenant_rows.push(json!({ "bucket": bucket, "tenant": tenant.tenant,
                 "statement": known.id, "calls": work.calls, "rows": work.rows,
                 "total_ms": work.nanoseconds as f64 / 1e6 }));
@@ -450,7 +474,11 @@ fn write(
         })
         .collect();
     statement::add_counters(&statements, &stats, &fields)?;
-    statement::add_tenants(&merged(tenant_rows))
+    statement::add_tenants(&merged(tenant_rows))?;
+    let ahead = left
+        .into_iter()
+        .flat_map(|(key, tenants)| tenants.into_iter().map(move |tenant| (key, tenant)));
+    Ok(ahead.filter(|(_, tenant)| tenant.calls > 0).collect())
 }
 
 /// The next planning of the statement sends its text again.

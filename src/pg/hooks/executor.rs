@@ -138,7 +138,7 @@ unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Fin
                 if filters::is_sampled(desc) {
                     filters::collect(entry, desc);
                 }
-                if let Some(tenant) = tenant::of(entry, frame.key, (*desc).params) {
+                if let Some(tenant) = tenant::of(entry, frame.key, desc) {
                     block.add_tenant(
                         frame.key,
                         tenant.key,

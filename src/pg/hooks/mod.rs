@@ -5,6 +5,7 @@
 //! raised it. So no value with a destructor is alive in a frame that calls on, our own code
 //! raises nothing once a statement is known, and what runs at its first sight is caught.
 
+mod constants;
 mod executor;
 pub mod filters;
 mod frames;

@@ -86,7 +86,7 @@ unsafe fn before(
         let key = key(id, top_level);
         match block.find(key) {
             Some(entry) if entry.wants.load(Ordering::Relaxed) == 0 => {
-                tenant::planned(entry, key, query);
+                tenant::planned(entry, key, query, text);
             }
             known => first_sight(block, known, (id, key), query, text, parameters, top_level),
         }
@@ -140,10 +140,10 @@ unsafe fn first_sight(
             {
                 entry.wants.fetch_or(Wants::SOURCE, Ordering::AcqRel);
             }
-            tenant::planned(entry, key, query);
+            tenant::planned(entry, key, query, text);
             return;
         }
-        tenant::planned(entry, key, query);
+        tenant::planned(entry, key, query, text);
         if wants & Wants::SAMPLE != 0 {
             source::sample_at_planning(block, entry, query, parameters);
         }

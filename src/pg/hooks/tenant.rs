@@ -1,6 +1,8 @@
 //! Whose execution this is: the session's own word first, then a qualifier on the tenant
 //! column, evaluated for each execution, then what is fixed by role or schema.
 
+use super::constants;
+use crate::pg::boundary::{Miss, tolerated};
 use crate::pg::compat::custom_setting;
 use crate::pg::nodes::{items, tag};
 use crate::pg::querytree;
@@ -25,7 +27,10 @@ pub enum Source {
 }
 
 // What an entry's `tenant_source` says; a parameter's number stands in the lower half.
-const NONE: u32 = 0;
+/// Nobody has looked yet.
+const UNKNOWN: u32 = 0;
+/// The statement does not say it.
+const NONE: u32 = 1;
 const PARAMETER: u32 = 1 << 16;
 const CONSTANT: u32 = 2 << 16;
 const SETTING: u32 = 3 << 16;
@@ -165,36 +170,62 @@ unsafe fn met(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> Option<Met> {
     }
 }
 
-/// Tenants by statement that this backend planned last, for constants in the text.
-const PLANNED: usize = 64;
-static mut LAST_PLANNED: [(u64, Option<Met>); PLANNED] = [(0, None); PLANNED];
-
-/// Notes the constant of a statement that is being planned.
+/// Notes the tenant of a statement that is being planned, where its text says it.
 ///
 /// # Safety
-/// The planner's argument.
+/// The planner's arguments, in a transaction. An ERROR (a cancel) jumps over the caller.
 #[inline(always)]
-pub unsafe fn planned(entry: &Entry, key: u64, query: *mut pg_sys::Query) {
-    if entry.tenant_source.load(Ordering::Relaxed) & !0xffff == CONSTANT {
-        // SAFETY: the caller's promise; a static of this process.
-        unsafe {
-            let attribute = entry.tenant_value.load(Ordering::Relaxed);
-            // The value may be freed with the query: names that are texts are copied.
-            let found = constant_of(query, attribute, 0).map(|met| Met {
-                name: Name::Kept(met.label()),
-                ..met
-            });
-            LAST_PLANNED[key as usize % PLANNED] = (key, found);
+pub unsafe fn planned(entry: &Entry, key: u64, query: *mut pg_sys::Query, text: *const c_char) {
+    let source = entry.tenant_source.load(Ordering::Relaxed);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if source & !0xffff == CONSTANT {
+            note_constant(entry, key, query, text);
+        } else if source == UNKNOWN {
+            resolve(entry, key, query, text);
         }
+    }
+}
+
+/// Another backend is at the statement's first sight, and has not come as far as its tenant:
+/// it is found here too, or this execution would have none.
+#[cold]
+#[inline(never)]
+unsafe fn resolve(entry: &Entry, key: u64, query: *mut pg_sys::Query, text: *const c_char) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if tolerated(|| find_source(entry, query)) == Err(Miss::Failed) {
+            // It would fail again.
+            settle(entry, NONE);
+        }
+        if entry.tenant_source.load(Ordering::Relaxed) & !0xffff == CONSTANT {
+            note_constant(entry, key, query, text);
+        }
+    }
+}
+
+#[inline(never)]
+unsafe fn note_constant(entry: &Entry, key: u64, query: *mut pg_sys::Query, text: *const c_char) {
+    // SAFETY: the planner's arguments.
+    unsafe {
+        let attribute = entry.tenant_value.load(Ordering::Relaxed);
+        let own = constants::own_key(key, text, (*query).stmt_location, (*query).stmt_len);
+        let Some(own) = own else { return };
+        // The value may be freed with the query: names that are texts are copied.
+        let found = constant_of(query, attribute, 0).map(|met| Met {
+            name: Name::Kept(met.label()),
+            ..met
+        });
+        constants::keep(own, found);
     }
 }
 
 /// The tenant of an execution.
 ///
 /// # Safety
-/// Parameters of the execution, or null.
+/// A started query.
 #[inline(always)]
-pub unsafe fn of(entry: &Entry, key: u64, parameters: pg_sys::ParamListInfo) -> Option<Met> {
+pub unsafe fn of(entry: &Entry, key: u64, desc: *const pg_sys::QueryDesc) -> Option<Met> {
     let session = SESSION.load(Ordering::Relaxed);
     if session != 0 {
         return Some(Met {
@@ -203,11 +234,11 @@ pub unsafe fn of(entry: &Entry, key: u64, parameters: pg_sys::ParamListInfo) -> 
         });
     }
     let source = entry.tenant_source.load(Ordering::Relaxed);
-    if source == NONE {
+    if source <= NONE {
         return None;
     }
     // SAFETY: the caller's promise.
-    unsafe { by_source(entry, source, key, parameters) }
+    unsafe { by_source(entry, source, key, desc) }
 }
 
 #[inline(never)]
@@ -215,12 +246,13 @@ unsafe fn by_source(
     entry: &Entry,
     source: u32,
     key: u64,
-    parameters: pg_sys::ParamListInfo,
+    desc: *const pg_sys::QueryDesc,
 ) -> Option<Met> {
     // SAFETY: parameters are read without fetching (PL/pgSQL's variables are not read).
     unsafe {
         match source & !0xffff {
             PARAMETER => {
+                let parameters = (*desc).params;
                 let number = (source & 0xffff) as i32;
                 if parameters.is_null()
                     || (*parameters).paramFetch.is_some()
@@ -235,8 +267,14 @@ unsafe fn by_source(
                 met(value.value, value.ptype)
             }
             CONSTANT => {
-                let (owner, found) = LAST_PLANNED[key as usize % PLANNED];
-                if owner == key { found } else { None }
+                let statement = (*desc).plannedstmt;
+                let (location, length) = ((*statement).stmt_location, (*statement).stmt_len);
+                constants::find(constants::own_key(
+                    key,
+                    (*desc).sourceText,
+                    location,
+                    length,
+                )?)
             }
             SETTING => {
                 let value = custom_setting::value(setting_name()?);
@@ -258,12 +296,26 @@ unsafe fn by_source(
     }
 }
 
+/// Says where a statement's tenant comes from, unless that is known.
+fn settle(entry: &Entry, source: u32) {
+    let _ =
+        entry
+            .tenant_source
+            .compare_exchange(UNKNOWN, source, Ordering::Release, Ordering::Relaxed);
+}
+
 /// At first sight: where this statement's tenant will come from. May raise; caught by the
 /// caller.
 ///
 /// # Safety
 /// The planner's argument, in a transaction.
 pub unsafe fn find_source(entry: &Entry, query: *mut pg_sys::Query) {
+    // SAFETY: the caller's promise.
+    unsafe { look_for_source(entry, query) };
+    settle(entry, NONE);
+}
+
+unsafe fn look_for_source(entry: &Entry, query: *mut pg_sys::Query) {
     let by = SOURCE.load(Ordering::Relaxed);
     let fixed = |name: &str| {
         entry

@@ -1,0 +1,210 @@
+//! Every execution has its tenant, from the first on.
+
+use indexpilot_tests::{Cluster, PATIENCE, Session, wait_for};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Waits until all calls of a statement are saved, and gives those without a tenant.
+fn without_tenant(session: &mut Session, text: &str, calls: u64) -> u64 {
+    let count = |table: &str, session: &mut Session| {
+        session.number(&format!(
+            "SELECT coalesce(sum(t.calls), 0) FROM indexpilot.statement AS s
+             JOIN indexpilot.{table} AS t ON t.statement = s.id WHERE s.query LIKE '{text}'"
+        ))
+    };
+    wait_for("the calls to be saved", PATIENCE, || {
+        match count("statement_stats", session) {
+            all if all >= calls as f64 => Ok(()),
+            all => Err(format!("{all} of {calls}")),
+        }
+    });
+    (count("statement_stats", session) - count("tenant_stats", session)) as u64
+}
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.flush_interval = '1s'\nmax_connections = 60")
+        .start();
+    cluster.session().run(
+        "CREATE TABLE t (id int, tenant_id int, email text);
+         INSERT INTO t SELECT g, g % 50, 'u' || g FROM generate_series(1, 1000) AS g",
+    );
+    cluster
+}
+
+#[test]
+fn right_after_create_extension() {
+    let cluster = cluster();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION indexpilot");
+    for call in 0..40 {
+        session.run(&format!(
+            "SELECT email FROM t WHERE tenant_id = 42 AND email = 'u{call}42'"
+        ));
+    }
+    let lost = without_tenant(&mut session, "SELECT email FROM t%", 40);
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn many_clients_at_first_sight() {
+    let cluster = cluster();
+    cluster.session().run("CREATE EXTENSION indexpilot");
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    let start = Barrier::new(20);
+    std::thread::scope(|scope| {
+        for client in 0..20i32 {
+            let (cluster, start) = (&cluster, &start);
+            scope.spawn(move || {
+                let mut session = cluster.session();
+                start.wait();
+                for _ in 0..3 {
+                    session.run("SELECT email FROM t WHERE tenant_id = 42 AND id = 7");
+                    session
+                        .query("SELECT id FROM t WHERE tenant_id = $1", &[&client])
+                        .expect("a prepared statement runs");
+                }
+            });
+        }
+    });
+    let mut session = cluster.session();
+    let constant = without_tenant(&mut session, "SELECT email FROM t%", 60);
+    let parameter = without_tenant(&mut session, "SELECT id FROM t%", 60);
+    assert_eq!((constant, parameter), (0, 0));
+}
+
+#[test]
+fn prepared_with_the_constant_long_ago() {
+    let cluster = cluster();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION indexpilot");
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    for number in 1..=200 {
+        session.run(&format!(
+            "PREPARE p{number} AS SELECT {} FROM t WHERE tenant_id = 5",
+            vec!["id"; number].join(", ")
+        ));
+    }
+    for _ in 0..2 {
+        for number in 1..=200 {
+            session.run(&format!("EXECUTE p{number}"));
+        }
+    }
+    let lost = without_tenant(&mut session, "PREPARE p%FROM t%", 400);
+    assert_eq!(lost, 0);
+}
+
+/// Statements that differ in the tenant only are one; each keeps its own.
+#[test]
+fn every_major_tells_the_tenants_of_kept_plans_apart() {
+    let cluster = cluster();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION indexpilot");
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    session.run("PREPARE five AS SELECT id FROM t WHERE tenant_id = 5");
+    session.run("PREPARE six AS SELECT id FROM t WHERE tenant_id = 6");
+    session.run(
+        "CREATE FUNCTION seven() RETURNS bigint LANGUAGE plpgsql AS $$ DECLARE n bigint; BEGIN
+             SELECT count(*) INTO n FROM t WHERE tenant_id = 7;
+             SELECT count(*) INTO n FROM t WHERE tenant_id = 8;
+             RETURN n; END $$",
+    );
+    session.run("EXECUTE five; EXECUTE six");
+    for _ in 0..3 {
+        session.run("EXECUTE five");
+        session.run("SELECT seven()");
+    }
+    // Two statements of one string.
+    session
+        .run("SELECT email FROM t WHERE tenant_id = 9; SELECT email FROM t WHERE tenant_id = 10");
+    for (tenant, calls) in [
+        ("5", "4"),
+        ("6", "1"),
+        ("7", "3"),
+        ("8", "3"),
+        ("9", "1"),
+        ("10", "1"),
+    ] {
+        cluster.wait(
+            &format!("SELECT coalesce(sum(calls), 0) FROM indexpilot.tenant_stats WHERE tenant = '{tenant}'"),
+            calls,
+        );
+    }
+}
+
+/// Statements go on while they are saved: what ends between the saving of a statement's
+/// counters and of its tenants' keeps its tenant.
+#[test]
+fn no_call_loses_its_tenant_while_counters_are_saved() {
+    let cluster = cluster();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION indexpilot");
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    let (done, ran) = (AtomicBool::new(false), AtomicU64::new(0));
+    let calls = |table: &str| {
+        format!(
+            "SELECT coalesce(sum(t.calls), 0) FROM indexpilot.statement AS s
+             JOIN indexpilot.{table} AS t ON t.statement = s.id
+             WHERE s.query LIKE 'SELECT id%FROM t WHERE tenant_id = $1'"
+        )
+    };
+    std::thread::scope(|scope| {
+        for client in 0..2i32 {
+            let (cluster, done, ran) = (&cluster, &done, &ran);
+            scope.spawn(move || {
+                let mut session = cluster.session();
+                // Many statements: the longer they take to be saved, the more end meanwhile.
+                let statements: Vec<_> = (1..=60)
+                    .map(|columns| {
+                        let columns = vec!["id"; columns].join(", ");
+                        let text = format!("SELECT {columns} FROM t WHERE tenant_id = $1");
+                        session.prepare(&text).expect("a statement is prepared")
+                    })
+                    .collect();
+                while !done.load(Ordering::Relaxed) {
+                    for statement in &statements {
+                        session.query(statement, &[&client]).expect("it runs");
+                        ran.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        // Until it was saved five times at work.
+        let mut saved = Vec::new();
+        wait_for("five savings", PATIENCE, || {
+            let now = session.number(&calls("statement_stats"));
+            if saved.last() != Some(&now) {
+                saved.push(now);
+            }
+            if saved.len() > 5 {
+                Ok(())
+            } else {
+                Err(format!("{saved:?}"))
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+    let ran = ran.into_inner().to_string();
+    cluster.wait(&calls("statement_stats"), &ran);
+    cluster.wait(&calls("tenant_stats"), &ran);
+    assert_eq!(
+        session.text(
+            "SELECT coalesce(sum(calls), 0) FROM indexpilot.query_stats
+             WHERE field = 'tenant_id' AND role = 'equality'"
+        ),
+        ran,
+        "by field, with and without tenant"
+    );
+}

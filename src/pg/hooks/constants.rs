@@ -1,0 +1,97 @@
+//! Tenants that stand in statements' texts as constants, by statement and text.
+//!
+//! Statements that differ in constants only are one, and a plan may be kept and run long after
+//! other statements were planned. So what planning finds is kept under the statement's key
+//! and its own text, which an execution has as well: the constant is a function of both.
+
+use super::tenant::Met;
+use std::ffi::{CStr, c_char, c_int};
+
+/// Texts in one set of places; the oldest makes room.
+const WAYS: usize = 4;
+/// A power of two.
+const SETS: usize = 256;
+/// Longer texts are not looked at, bytes: what is done here grows with them.
+const MAX_TEXT: usize = 32 * 1024;
+
+#[derive(Clone, Copy)]
+struct Place {
+    key: u64,
+    found: Option<Met>,
+}
+
+static mut PLACES: [[Place; WAYS]; SETS] = [[Place {
+    key: 0,
+    found: None,
+}; WAYS]; SETS];
+/// The place that the next text of a set takes.
+static mut NEXT: [u8; SETS] = [0; SETS];
+
+/// The key of a statement together with its own part of a query string; `None` for texts that
+/// are too long.
+///
+/// # Safety
+/// A query string or null, with place and length as the server counts them (parsenodes.h).
+pub unsafe fn own_key(
+    key: u64,
+    text: *const c_char,
+    location: c_int,
+    length: c_int,
+) -> Option<u64> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise; a part beyond the string's end is cut.
+    let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
+    let start = usize::try_from(location).unwrap_or(0).min(bytes.len());
+    let rest = &bytes[start..];
+    let own = match usize::try_from(length) {
+        Ok(length) if length > 0 => &rest[..length.min(rest.len())],
+        _ => rest,
+    };
+    (own.len() <= MAX_TEXT).then(|| mixed(key, own))
+}
+
+/// A multiplicative hash, eight bytes a step: of one backend, for itself only.
+fn mixed(key: u64, bytes: &[u8]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = key ^ (bytes.len() as u64).wrapping_mul(ODD);
+    let mut step = |word: u64| hash = (hash.rotate_left(23) ^ word).wrapping_mul(ODD);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        step(u64::from_le_bytes(*word));
+    }
+    let mut last = [0u8; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    step(u64::from_le_bytes(last));
+    // 0 is a free place.
+    (hash ^ hash >> 29) | 1
+}
+
+fn set_of(key: u64) -> usize {
+    (key >> 32) as usize % SETS
+}
+
+/// What planning found for this key.
+#[inline(always)]
+pub fn find(key: u64) -> Option<Met> {
+    // SAFETY: a backend has one thread, and no reference outlives this call.
+    let places = unsafe { &*(&raw const PLACES[set_of(key)]) };
+    places
+        .iter()
+        .find(|place| place.key == key)
+        .and_then(|place| place.found)
+}
+
+/// Keeps what planning found.
+pub fn keep(key: u64, found: Option<Met>) {
+    let set = set_of(key);
+    // SAFETY: a backend has one thread, and no reference outlives this call.
+    let (places, next) = unsafe { (&mut *(&raw mut PLACES[set]), &mut *(&raw mut NEXT[set])) };
+    let known = places.iter().position(|place| place.key == key);
+    let place = known.unwrap_or_else(|| {
+        *next = (*next + 1) % WAYS as u8;
+        usize::from(*next)
+    });
+    places[place] = Place { key, found };
+}
