@@ -220,7 +220,7 @@ fn is_interrupt(sqlstate: c_int) -> bool {
 }
 
 /// Says it in the log, at most once a minute in each session.
-fn say(what: &str, report: Option<&ErrorReportWithLevel>) {
+pub fn say(what: &str, report: Option<&ErrorReportWithLevel>) {
     const MINUTE: i64 = 60 * 1_000_000;
     static SAID: AtomicI64 = AtomicI64::new(0);
     let now = super::clock::now();

@@ -13,6 +13,7 @@ pub mod ddl;
 pub mod ddl_notices;
 pub mod guc;
 pub mod hooks;
+pub mod identity;
 pub mod load;
 pub mod locks;
 pub mod nodes;

@@ -49,6 +49,12 @@ unsafe extern "C-unwind" {
     pub fn get_attname(relation: pg_sys::Oid, number: i16, missing_ok: bool) -> *mut c_char;
     pub fn isTempOrTempToastNamespace(schema: pg_sys::Oid) -> bool;
 
+    pub fn palloc0(size: usize) -> *mut c_void;
+    pub fn pfree(pointer: *mut c_void);
+    pub fn lcons(datum: *mut c_void, list: *mut pg_sys::List) -> *mut pg_sys::List;
+    pub fn nodeToString(node: *const c_void) -> *mut c_char;
+    pub fn stack_is_too_deep() -> bool;
+
     pub fn MemoryContextAllocExtended(
         context: pg_sys::MemoryContext,
         size: usize,

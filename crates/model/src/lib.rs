@@ -18,6 +18,7 @@ pub mod histogram;
 pub mod identifier;
 pub mod ids;
 pub mod index;
+pub mod json_key;
 pub mod module;
 pub mod mutation;
 pub mod normalize;

@@ -5,6 +5,7 @@
 
 use crate::hash::StableHash;
 use crate::ids::StatementId;
+use crate::json_key;
 
 /// A statement's text with its constants replaced by `$n`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ enum Token {
     Symbol(char),
 }
 
-/// Replaces constants. A constant behind `->` or `->>` is a JSON key and stays: with another
-/// key it is another field.
+/// Replaces constants. A key of JSON (behind `->`, `->>`, `#>`, `#>>`, or as a subscript) that
+/// names a field stays: with another key it is another field.
 pub fn normalize(sql: &str) -> Normalized {
     let tokens = tokens(sql);
     let mut next = 1 + tokens
@@ -47,9 +48,7 @@ pub fn normalize(sql: &str) -> Normalized {
             Token::Word(word) => out.word(word),
             Token::Quoted(name) => out.plain(name),
             Token::Parameter(number) => out.plain(&format!("${number}")),
-            Token::Constant(text) if text.starts_with('\'') && after_arrow(&tokens[..position]) => {
-                out.plain(text);
-            }
+            Token::Constant(text) if is_json_key(text, &tokens[..position]) => out.plain(text),
             Token::Constant(_) => {
                 out.plain(&format!("${next}"));
                 next = next.saturating_add(1);
@@ -128,21 +127,35 @@ impl Writer {
     }
 }
 
-/// Whether the tokens end with `->` or `->>`.
-fn after_arrow(tokens: &[Token]) -> bool {
-    let mut symbols = tokens
+/// Whether a constant is the key of a field, by what stands before it.
+fn is_json_key(text: &str, before: &[Token]) -> bool {
+    let mut before = before
         .iter()
         .rev()
         .filter(|token| !matches!(token, Token::Space));
-    let mut last = symbols.next();
-    if last == Some(&Token::Symbol('>')) {
-        last = symbols.next();
-        if last == Some(&Token::Symbol('>')) {
-            last = symbols.next();
-        }
-        return last == Some(&Token::Symbol('-'));
+    let literal = text
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
+    let mut last = before.next();
+    if last == Some(&Token::Symbol('[')) {
+        // A subscript, not an array constructor.
+        let array =
+            matches!(before.next(), Some(Token::Word(word)) if word.eq_ignore_ascii_case("array"));
+        return !array && literal.is_some_and(|key| json_key::is_name(key.as_bytes()));
     }
-    false
+    if last != Some(&Token::Symbol('>')) {
+        return false;
+    }
+    last = before.next();
+    if last == Some(&Token::Symbol('>')) {
+        last = before.next();
+    }
+    match (last, literal) {
+        (Some(Token::Symbol('-')), Some(key)) => json_key::is_name(key.as_bytes()),
+        (Some(Token::Symbol('-')), None) => text.parse().is_ok_and(json_key::is_place),
+        (Some(Token::Symbol('#')), Some(path)) => json_key::is_path(path),
+        _ => false,
+    }
 }
 
 /// Whether the minus at `position` is the sign of a number: behind an operator, a comma or an
@@ -409,6 +422,22 @@ mod tests {
         assert_eq!(
             text("SELECT data->>'k', data -> 'l' FROM t WHERE data->'a'->>'b' = 'c'"),
             "SELECT data->>'k', data -> 'l' FROM t WHERE data->'a'->>'b' = $1"
+        );
+        assert_eq!(
+            text(
+                "SELECT d #>> '{a,0}', d['b'], ARRAY['c'], d -> 2 -> 'k' WHERE a > 'x' AND b >> 3 = 1"
+            ),
+            "SELECT d #>> '{a,0}', d['b'], ARRAY[$1], d -> 2 -> 'k' WHERE a > $2 AND b >> $3 = $4"
+        );
+    }
+
+    #[test]
+    fn json_keys_that_are_values_go() {
+        assert_eq!(
+            text(
+                "SELECT d->'jane@example.com', d->>'user_48213', d #> '{users,48213}', d->77, d[5]"
+            ),
+            "SELECT d->$1, d->>$2, d #> $3, d->$4, d[$5]"
         );
     }
 

@@ -1,162 +1,197 @@
-//! What tells statements apart while they are counted.
-//!
-//! Up to 17 the server's query identifier holds the OIDs of relations. From 18 on it holds
-//! their names without the schema (queryjumblefuncs.c), so that `SELECT a FROM t` of a hundred
-//! tenants' schemas is one statement, whose fields would be counted for the schema seen first.
-//! There the OIDs are mixed in: hashed when a statement is planned, and handed to its
-//! executions in `PlannedStmt.planId`, which the server leaves to plugins. Where another
-//! plugin has taken it, the query identifier alone has to do.
+//! What the majors do differently with query identifiers, and what newer ones add to query
+//! trees (`pg::identity`).
+#![allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "every function here reads a node of the valid tree that `pg::identity` walks"
+)]
 
-use pgrx::pg_sys;
+use crate::pg::identity::Hasher;
+#[cfg(not(feature = "pg15"))]
+use crate::pg::identity::fields;
+use pgrx::pg_sys::{self, NodeTag};
+use std::ffi::c_int;
 
-/// Identifies a statement that is about to be planned; 0 where the server gave no identifier.
+#[cfg(not(feature = "pg18"))]
+type QueryId = u64;
+#[cfg(feature = "pg18")]
+type QueryId = i64;
+
+unsafe extern "C-unwind" {
+    // Our own declaration: the binding would guard against an ERROR that this never raises.
+    fn pgstat_report_query_id(id: QueryId, force: bool);
+}
+
+/// The identifier that the server or another library gave; 0 is none.
 ///
 /// # Safety
-/// Points to a rewritten query tree. No destructor is alive in the callers' frames: an ERROR
-/// (a tree too deep) passes.
+/// Points to a query.
 #[inline(always)]
 #[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
-pub unsafe fn of_query(query: *mut pg_sys::Query) -> Planned {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let id = (*query).queryId as u64;
-        #[cfg(feature = "pg18")]
-        if id != 0 {
-            let relations = relations::hash(query);
-            return Planned {
-                id: relations::mixed(id, relations),
-                relations,
-            };
-        }
-        Planned {
-            id,
-            #[cfg(feature = "pg18")]
-            relations: 0,
-        }
-    }
+pub unsafe fn given(query: *const pg_sys::Query) -> u64 {
+    (*query).queryId as u64
 }
 
-/// What [`of_query`] found.
-#[derive(Clone, Copy)]
-pub struct Planned {
-    /// Tells the statement apart.
-    pub id: u64,
-    /// Of the relations that it names.
-    #[cfg(feature = "pg18")]
-    relations: u64,
-}
-
-/// Hands the identity on to the executions of a plan.
+/// Whether the server identifies no queries and was not told that none are to be identified
+/// (queryjumble.h, IsQueryIdEnabled).
 ///
 /// # Safety
-/// A statement that was just planned, or null.
+/// In a backend.
 #[inline(always)]
-pub unsafe fn hand_on(planned: *mut pg_sys::PlannedStmt, found: Planned) {
+pub unsafe fn nobody_identifies() -> bool {
+    use pg_sys::ComputeQueryIdType::{COMPUTE_QUERY_ID_AUTO, COMPUTE_QUERY_ID_REGRESS};
+    let asked = pg_sys::compute_query_id;
+    !pg_sys::query_id_enabled
+        && (asked == COMPUTE_QUERY_ID_AUTO as c_int || asked == COMPUTE_QUERY_ID_REGRESS as c_int)
+}
+
+/// Makes an identity the query's identifier, and that of the session's activity where a client
+/// sent the statement: functions that planning folds would report theirs first.
+///
+/// # Safety
+/// A query that is about to be planned.
+#[inline(always)]
+pub unsafe fn show(query: *mut pg_sys::Query, id: u64, top_level: bool) {
     #[cfg(not(feature = "pg18"))]
-    let _ = (planned, found);
+    {
+        (*query).queryId = id;
+    }
     #[cfg(feature = "pg18")]
-    // SAFETY: the caller's promise.
-    unsafe {
-        if !planned.is_null() && found.id != 0 && (*planned).planId == 0 {
-            (*planned).planId = relations::tagged(found.relations);
-        }
+    {
+        (*query).queryId = id.cast_signed();
+    }
+    if top_level {
+        pgstat_report_query_id((*query).queryId, false);
     }
 }
 
-/// Identifies a statement that is executed, as [`of_query`] did when it was planned.
-///
-/// # Safety
-/// Points to a planned statement.
+/// How a row comparison compares.
 #[inline(always)]
-pub unsafe fn of_plan(planned: *const pg_sys::PlannedStmt) -> u64 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let id = super::executor::query_id(planned);
-        #[cfg(feature = "pg18")]
-        if id != 0
-            && let Some(relations) = relations::untagged((*planned).planId)
-        {
-            return relations::mixed(id, relations);
-        }
-        id
+pub unsafe fn row_comparison(comparison: *const pg_sys::RowCompareExpr) -> u32 {
+    #[cfg(not(feature = "pg18"))]
+    {
+        (*comparison).rctype as u32
+    }
+    #[cfg(feature = "pg18")]
+    {
+        (*comparison).cmptype as u32
     }
 }
 
-#[cfg(feature = "pg18")]
-mod relations {
-    use crate::pg::nodes::tag;
-    use pgrx::pg_sys::{self, NodeTag};
-    use std::ffi::{c_int, c_void};
-
-    type Visitor = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut c_void) -> bool;
-
-    // Our own declarations: the bindings would turn an ERROR into a panic.
-    unsafe extern "C-unwind" {
-        fn query_tree_walker_impl(
-            query: *mut pg_sys::Query,
-            visit: Visitor,
-            context: *mut c_void,
-            flags: c_int,
-        ) -> bool;
-        fn expression_tree_walker_impl(
-            node: *mut pg_sys::Node,
-            visit: Visitor,
-            context: *mut c_void,
-        ) -> bool;
+/// For which rows an action of MERGE is.
+#[inline(always)]
+pub unsafe fn merge_match(action: *const pg_sys::MergeAction) -> u32 {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    {
+        u32::from((*action).matched)
     }
-
-    /// Says in the upper bits that a plan identifier is ours.
-    const TAG: u64 = 0x1d9f << 48;
-    const BITS: u64 = (1 << 48) - 1;
-
-    pub(super) fn tagged(relations: u64) -> i64 {
-        (TAG | (relations & BITS)).cast_signed()
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    {
+        (*action).matchKind
     }
+}
 
-    pub(super) fn untagged(plan: i64) -> Option<u64> {
-        let plan = plan.cast_unsigned();
-        (plan & !BITS == TAG).then_some(plan & BITS)
+/// What a query has beside the parts that it has in all majors.
+#[inline(always)]
+pub unsafe fn query_parts(hasher: &mut Hasher, query: *const pg_sys::Query) {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    let _ = (hasher, query);
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    if !(*query).mergeJoinCondition.is_null() {
+        hasher.child((*query).mergeJoinCondition);
     }
+}
 
-    pub(super) fn mixed(id: u64, relations: u64) -> u64 {
-        (id ^ (relations & BITS).wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1)
+/// What a field reference has more.
+#[inline(always)]
+pub unsafe fn var_parts(hasher: &mut Hasher, var: &pg_sys::Var) {
+    #[cfg(not(feature = "pg18"))]
+    let _ = (hasher, var);
+    #[cfg(feature = "pg18")]
+    if var.varreturningtype != pg_sys::VarReturningType::VAR_RETURNING_DEFAULT {
+        hasher.field(var.varreturningtype);
     }
+}
 
-    /// Of the OIDs of all relations in a query tree, in the order in which they stand.
-    pub(super) unsafe fn hash(query: *mut pg_sys::Query) -> u64 {
-        let mut hash: u64 = 0;
-        // SAFETY: a complete query tree; the visitor gets the hash as its context.
-        unsafe {
-            visit(query.cast(), (&raw mut hash).cast());
+/// Range table entries of kinds that not all majors have.
+#[inline(always)]
+pub unsafe fn entry_parts(hasher: &mut Hasher, entry: *const pg_sys::RangeTblEntry) {
+    #[cfg(not(feature = "pg18"))]
+    let _ = (hasher, entry);
+    #[cfg(feature = "pg18")]
+    hasher.child((*entry).groupexprs.cast());
+}
+
+/// What XMLTABLE and JSON_TABLE have more.
+pub unsafe fn table_function_parts(hasher: &mut Hasher, table: *mut pg_sys::TableFunc) {
+    #[cfg(any(feature = "pg15", feature = "pg16"))]
+    let _ = (hasher, table);
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    fields!(hasher, table, TableFunc: functype; colvalexprs, passingvalexprs, plan);
+}
+
+/// Adds a node that not all majors have; false for one that none has.
+pub unsafe fn newer_node(hasher: &mut Hasher, node: *mut pg_sys::Node, kind: NodeTag) -> bool {
+    #[cfg(not(feature = "pg15"))]
+    match kind {
+        NodeTag::T_JsonFormat => {
+            fields!(hasher, node, JsonFormat: format_type, encoding;);
+            return true;
         }
-        hash & BITS
-    }
-
-    // Nothing in here panics: C frames of the walkers lie between.
-    unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
-        // SAFETY: called by the walkers with nodes, and with the context of `hash`.
-        unsafe {
-            match tag(node) {
-                NodeTag::T_Invalid => false,
-                NodeTag::T_Query => query_tree_walker_impl(
-                    node.cast(),
-                    visit,
-                    context,
-                    pg_sys::QTW_EXAMINE_RTES_BEFORE as c_int,
-                ),
-                NodeTag::T_RangeTblEntry => {
-                    let entry = node.cast::<pg_sys::RangeTblEntry>();
-                    if (*entry).rtekind == pg_sys::RTEKind::RTE_RELATION {
-                        let hash = &mut *context.cast::<u64>();
-                        *hash = (*hash ^ u64::from((*entry).relid.to_u32()))
-                            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                            .rotate_left(29);
-                    }
-                    // The walker goes on into subqueries by itself.
-                    false
-                }
-                _ => expression_tree_walker_impl(node, visit, context),
-            }
+        NodeTag::T_JsonReturning => {
+            fields!(hasher, node, JsonReturning: typid, typmod; format);
+            return true;
         }
+        NodeTag::T_JsonValueExpr => {
+            fields!(hasher, node, JsonValueExpr: ; raw_expr, formatted_expr, format);
+            return true;
+        }
+        NodeTag::T_JsonConstructorExpr => {
+            fields!(hasher, node, JsonConstructorExpr: type_, absent_on_null, unique;
+                args, func, coercion, returning);
+            return true;
+        }
+        NodeTag::T_JsonIsPredicate => {
+            fields!(hasher, node, JsonIsPredicate: item_type, unique_keys; expr, format);
+            return true;
+        }
+        _ => {}
     }
+    #[cfg(not(any(feature = "pg15", feature = "pg16")))]
+    match kind {
+        NodeTag::T_MergeSupportFunc => {
+            fields!(hasher, node, MergeSupportFunc: msftype;);
+            return true;
+        }
+        NodeTag::T_JsonBehavior => {
+            fields!(hasher, node, JsonBehavior: btype, coerce; expr);
+            return true;
+        }
+        NodeTag::T_JsonExpr => {
+            fields!(hasher, node, JsonExpr: op, wrapper, omit_quotes;
+                formatted_expr, format, path_spec, returning, passing_names, passing_values,
+                on_empty, on_error);
+            return true;
+        }
+        NodeTag::T_JsonTablePath => {
+            fields!(hasher, node, JsonTablePath: ; value);
+            return true;
+        }
+        NodeTag::T_JsonTablePathScan => {
+            fields!(hasher, node, JsonTablePathScan: errorOnError, colMin, colMax; path, child);
+            return true;
+        }
+        NodeTag::T_JsonTableSiblingJoin => {
+            fields!(hasher, node, JsonTableSiblingJoin: ; lplan, rplan);
+            return true;
+        }
+        _ => {}
+    }
+    #[cfg(feature = "pg18")]
+    if kind == NodeTag::T_ReturningExpr {
+        fields!(hasher, node, ReturningExpr: retlevelsup, retold; retexpr);
+        return true;
+    }
+    #[cfg(feature = "pg15")]
+    let _ = (hasher, node, kind);
+    false
 }

@@ -4,7 +4,7 @@
 
 use super::{filters, frames, key, source, tenant, watching};
 use crate::pg::compat::executor::{self as compat, RunArguments};
-use crate::pg::compat::identity;
+use crate::pg::identity;
 use crate::pg::raw;
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::Wants;
@@ -58,10 +58,9 @@ unsafe fn run(arguments: RunArguments) {
     let desc = arguments.desc;
     // SAFETY: a started query.
     unsafe {
-        let query_id = identity::of_plan((*desc).plannedstmt);
-        let counted = query_id != 0
-            && watching().is_some()
-            && frames::begin(desc, |top_level| key(query_id, top_level));
+        let id = identity::of_plan((*desc).plannedstmt);
+        let counted =
+            id != 0 && watching().is_some() && frames::begin(desc, |top_level| key(id, top_level));
         frames::deeper();
         compat::run_next(PREVIOUS_RUN, arguments);
         frames::shallower();
@@ -82,10 +81,9 @@ unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
             // The server runs nothing inside of it: neither counted nor a level.
             return finish_next(desc);
         }
-        let query_id = identity::of_plan(statement);
-        let counted = query_id != 0
-            && watching().is_some()
-            && frames::begin(desc, |top_level| key(query_id, top_level));
+        let id = identity::of_plan(statement);
+        let counted =
+            id != 0 && watching().is_some() && frames::begin(desc, |top_level| key(id, top_level));
         frames::deeper();
         finish_next(desc);
         frames::shallower();

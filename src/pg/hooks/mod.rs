@@ -10,7 +10,7 @@ mod executor;
 pub mod filters;
 mod frames;
 mod join_filters;
-mod planner;
+pub mod planner;
 mod source;
 pub mod tenant;
 mod transaction;
@@ -53,7 +53,6 @@ pub fn install(callbacks: Callbacks) {
         {
             return;
         }
-        pg_sys::EnableQueryId();
         PREVIOUS_REQUEST = pg_sys::shmem_request_hook;
         pg_sys::shmem_request_hook = Some(request_memory);
         PREVIOUS_STARTUP = pg_sys::shmem_startup_hook;
@@ -108,11 +107,11 @@ fn watching() -> Option<&'static Block> {
 
 /// Key of a statement of the present user in this database.
 #[inline(always)]
-fn key(query_id: u64, top_level: bool) -> u64 {
+fn key(id: u64, top_level: bool) -> u64 {
     // SAFETY: plain globals of this process.
     unsafe {
         shmem::table::key(
-            query_id,
+            id,
             pg_sys::MyDatabaseId.to_u32(),
             raw::GetUserId().to_u32(),
             top_level,

@@ -2,8 +2,8 @@
 //! worker), planning time, and which plan shape a cost stands for.
 
 use super::{filters, frames, key, source, tenant, watching};
-use crate::pg::compat::executor::query_id;
-use crate::pg::compat::identity;
+use crate::pg::compat;
+use crate::pg::identity;
 use crate::pg::planwalk;
 use crate::pg::raw;
 use crate::pg::shmem::Block;
@@ -11,7 +11,7 @@ use crate::pg::shmem::entry::{Entry, Wants};
 use crate::pg::shmem::table::About;
 use pgrx::pg_sys;
 use std::ffi::{c_char, c_int};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 static mut PREVIOUS: pg_sys::planner_hook_type = None;
 
@@ -27,6 +27,22 @@ pub(super) unsafe fn install() {
     }
 }
 
+/// The query that is being planned for ourselves.
+static UNCOUNTED: AtomicPtr<pg_sys::Query> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Has `work` plan a query that nobody runs (a price, an estimate): it is not counted. What
+/// is planned on the way (functions that are folded) is.
+pub fn uncounted<T>(query: *mut pg_sys::Query, work: impl FnOnce() -> T) -> T {
+    struct Ends(*mut pg_sys::Query);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            UNCOUNTED.store(self.0, Ordering::Relaxed);
+        }
+    }
+    let _ends = Ends(UNCOUNTED.swap(query, Ordering::Relaxed));
+    work()
+}
+
 unsafe extern "C-unwind" fn hook(
     query: *mut pg_sys::Query,
     text: *const c_char,
@@ -36,24 +52,21 @@ unsafe extern "C-unwind" fn hook(
     // SAFETY: the arguments are the server's and are handed on as they came; no value with a
     // destructor is alive in this frame while the next planner runs.
     unsafe {
-        let block = if (*query).queryId == 0 {
+        let block = if UNCOUNTED.load(Ordering::Relaxed) == query {
             None
         } else {
             watching()
         };
-        let mut found = None;
-        let counted = match block {
+        let (id, counted) = match block {
             Some(block) => {
-                let identity = identity::of_query(query);
-                found = Some(identity);
-                let id = identity.id;
+                let id = identity::of_query(query, frames::depth() == 0);
                 let counted = frames::begin_other(|top_level| key(id, top_level));
                 if counted {
                     before(block, query, text, parameters, id);
                 }
-                counted
+                (id, counted)
             }
-            None => false,
+            None => (0, false),
         };
         frames::deeper();
         let planned = match PREVIOUS {
@@ -61,8 +74,8 @@ unsafe extern "C-unwind" fn hook(
             None => raw::standard_planner(query, text, options, parameters),
         };
         frames::shallower();
-        if let Some(found) = found {
-            identity::hand_on(planned, found);
+        if id != 0 {
+            identity::hand_on(planned, id);
         }
         if counted && let Some(frame) = frames::finish_other() {
             after(planned, &frame);
@@ -112,10 +125,9 @@ unsafe fn first_sight(
         let entry = match known {
             Some(entry) => entry,
             None => {
-                #[allow(clippy::unnecessary_cast, reason = "signed from 18 on")]
                 let about = About {
                     id,
-                    query_id: (*query).queryId as u64,
+                    query_id: compat::identity::given(query),
                     database: pg_sys::MyDatabaseId.to_u32(),
                     user: raw::GetUserId().to_u32(),
                     top_level,
@@ -154,7 +166,7 @@ unsafe fn first_sight(
 unsafe fn after(planned: *mut pg_sys::PlannedStmt, frame: &frames::Finished) {
     // SAFETY: a planned statement, just made.
     unsafe {
-        if planned.is_null() || query_id(planned) == 0 {
+        if planned.is_null() {
             return;
         }
         let Some(entry) = watching().and_then(|block| block.find(frame.key)) else {

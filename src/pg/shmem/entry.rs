@@ -55,10 +55,10 @@ pub struct Entry {
     pub next: AtomicU32,
     /// 0 free, 1 in use, 2 retired.
     pub state: AtomicU32,
-    /// Tells the statement apart (`compat::identity`).
+    /// Tells the statement apart (`pg::identity`).
     pub id: AtomicU64,
-    /// The server's query identifier (Query.queryId); for utility statements a hash of the
-    /// command tag.
+    /// Its query identifier as shown (Query.queryId), 0 where it has none; for utility
+    /// statements a hash of the command tag.
     pub query_id: AtomicU64,
     /// pg_database.oid.
     pub database: AtomicU32,

@@ -22,9 +22,9 @@ pub fn key(id: u64, database: u32, user: u32, top_level: bool) -> u64 {
 /// What a new entry is about.
 #[derive(Clone, Copy)]
 pub struct About {
-    /// Tells it apart (`compat::identity`): the query identifier, on 18 with its relations.
+    /// Tells it apart (`pg::identity`).
     pub id: u64,
-    /// The server's query identifier.
+    /// Its query identifier as shown; 0 is none.
     pub query_id: u64,
     /// pg_database.oid.
     pub database: u32,

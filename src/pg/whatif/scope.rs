@@ -10,6 +10,7 @@ use super::brin_cost;
 use super::candidate::Part;
 use super::carrier::Carrier;
 use crate::pg::compat::planner as compat;
+use crate::pg::hooks::planner::uncounted;
 use crate::pg::nodes::items;
 use pgrx::pg_guard;
 use pgrx::pg_sys::{self, NodeTag};
@@ -76,14 +77,14 @@ pub(super) unsafe fn plan(
     // The lifetime is cut off for the cell; `Ends` removes the pointer before `scope` goes.
     let _ends = Ends(ACTIVE.replace(std::ptr::from_ref(scope).cast()));
     // SAFETY: the caller's promise.
-    unsafe {
+    uncounted(query, || unsafe {
         pg_sys::planner(
             query,
             source,
             pg_sys::CURSOR_OPT_PARALLEL_OK as i32,
             scope.params,
         )
-    }
+    })
 }
 
 /// The scope, if `root` belongs to the call that it was made for.

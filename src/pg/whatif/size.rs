@@ -205,7 +205,9 @@ unsafe fn predicate_selectivity(shape: &Shape, tuples: f64) -> Result<f64, Failu
         );
         let conjunction = pg_sys::make_ands_explicit(shape.predicate);
         (*(*query).jointree).quals = pg_sys::copyObjectImpl(conjunction.cast()).cast();
-        let planned = pg_sys::planner(query, text.as_ptr(), 0, std::ptr::null_mut());
+        let planned = crate::pg::hooks::planner::uncounted(query, || {
+            pg_sys::planner(query, text.as_ptr(), 0, std::ptr::null_mut())
+        });
         let rows = (*(*planned).planTree).plan_rows;
         Ok((rows / tuples.max(1.0)).clamp(0.0, 1.0))
     }

@@ -122,8 +122,8 @@ impl Statement {
                         let copy = context
                             .within(|| pg_sys::copyObjectImpl(query.cast()))
                             .cast::<pg_sys::Query>();
-                        // Without an identity, hooks that count statements (ours too) do not
-                        // take our planner calls for somebody's.
+                        // Without an identifier, other libraries' hooks that count statements
+                        // do not take our planner calls for somebody's.
                         (*copy).queryId = 0;
                         queries.push(copy);
                     }
