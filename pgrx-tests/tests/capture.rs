@@ -206,7 +206,8 @@ fn views_hide_texts_of_others_and_reset_forgets() {
     );
 }
 
-/// Every statement's calls and rows, theirs and ours, by their query identifier.
+/// Every statement's calls and rows, theirs and ours, by their query identifier. Before 18 the
+/// query of a cursor has none, so that they do not count it.
 const DIFFERENCE: &str = "
     WITH theirs AS (
         SELECT queryid AS query_id, sum(calls) AS calls, sum(rows) AS rows
@@ -217,7 +218,7 @@ const DIFFERENCE: &str = "
     ours AS (
         SELECT s.query_id, sum(t.calls) AS calls, sum(t.rows) AS rows
         FROM indexpilot.statement AS s JOIN indexpilot.statement_stats AS t ON t.statement = s.id
-        WHERE s.role_name = 'loader' AND s.kind <> 'utility' GROUP BY 1)
+        WHERE s.role_name = 'loader' AND s.kind <> 'utility' AND s.query_id <> 0 GROUP BY 1)
     SELECT count(*) FROM ours FULL JOIN theirs USING (query_id)
     WHERE (ours.query_id IS NOT NULL OR query_id IN (
             SELECT queryid FROM public.pg_stat_statements WHERE query ~* '^\\s*(select|insert|update|delete|with|prepare)'))

@@ -86,8 +86,8 @@ fn prepared() -> Cluster {
         "on",
     );
     cluster.session().run(
-        "CREATE SCHEMA s; CREATE TABLE s.t (c int); INSERT INTO s.t VALUES (1);
-              CREATE SCHEMA warm; CREATE TABLE warm.t (c int)",
+        "CREATE SCHEMA s; CREATE TABLE s.t (c int, tenant_id int); INSERT INTO s.t VALUES (1);
+              CREATE SCHEMA warm; CREATE TABLE warm.t (c int, tenant_id int)",
     );
     cluster
 }

@@ -214,8 +214,18 @@ fn own_word(switches: &'static Switches) -> Option<&'static Word> {
     {
         return Some(word);
     }
+    look_for_word(switches, database, kept.is_some())
+}
+
+#[cold]
+#[inline(never)]
+fn look_for_word(
+    switches: &'static Switches,
+    database: u32,
+    another: bool,
+) -> Option<&'static Word> {
     let generation = switches.generation.load(Ordering::Acquire);
-    if kept.is_none() && LOOKED_AT.load(Ordering::Relaxed) == generation {
+    if !another && LOOKED_AT.load(Ordering::Relaxed) == generation {
         return None;
     }
     let found = find(switches, database);

@@ -67,3 +67,25 @@ pub unsafe fn sorts_descending(operator: pg_sys::Oid) -> bool {
         }
     }
 }
+
+/// Called by the server's walkers for each node; true ends the walk.
+pub type Visitor = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut std::ffi::c_void) -> bool;
+
+// Our own declarations: the bindings would turn an ERROR into a panic, amid frames of C.
+unsafe extern "C-unwind" {
+    /// The server's walker over queries; `flags` are those of nodeFuncs.h.
+    #[cfg_attr(not(feature = "pg15"), link_name = "query_tree_walker_impl")]
+    pub fn query_tree_walker(
+        query: *mut pg_sys::Query,
+        visit: Visitor,
+        context: *mut std::ffi::c_void,
+        flags: std::ffi::c_int,
+    ) -> bool;
+    /// The server's walker over expressions.
+    #[cfg_attr(not(feature = "pg15"), link_name = "expression_tree_walker_impl")]
+    pub fn expression_tree_walker(
+        node: *mut pg_sys::Node,
+        visit: Visitor,
+        context: *mut std::ffi::c_void,
+    ) -> bool;
+}

@@ -126,13 +126,34 @@ unsafe extern "C-unwind" fn hook(
     // SAFETY: the arguments are the server's and are handed on as they came; no value with
     // a destructor is alive while the previous hook runs.
     unsafe {
+        // Most calls are about looking at things and running functions.
+        if access > pg_sys::ObjectAccessType::OAT_POST_ALTER {
+            if let Some(previous) = PREVIOUS {
+                previous(access, class, object, attribute, argument);
+            }
+            return;
+        }
+        changed(access, class, object, attribute, argument);
+    }
+}
+
+/// An object was made, altered or dropped.
+#[inline(never)]
+unsafe fn changed(
+    access: pg_sys::ObjectAccessType::Type,
+    class: pg_sys::Oid,
+    object: pg_sys::Oid,
+    attribute: c_int,
+    argument: *mut c_void,
+) {
+    // SAFETY: the hook's arguments; no value with a destructor is alive while the previous
+    // hook runs.
+    unsafe {
         if let Some(previous) = PREVIOUS {
             previous(access, class, object, attribute, argument);
         }
         // Off also in databases without the extension, which nobody has made known.
-        if access > pg_sys::ObjectAccessType::OAT_POST_ALTER
-            || !super::switch::is_on(indexpilot_model::Module::Lineage)
-        {
+        if !super::switch::is_on(indexpilot_model::Module::Lineage) {
             return;
         }
         let Some(facts) = gather(access, class, object, attribute, argument) else {
@@ -368,9 +389,14 @@ unsafe extern "C-unwind" fn at_end_of_transaction(
     event: pg_sys::XactEvent::Type,
     _argument: *mut c_void,
 ) {
-    if !KEEPS.load(Ordering::Relaxed) {
-        return;
+    if KEEPS.load(Ordering::Relaxed) {
+        end_with_notices(event);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn end_with_notices(event: pg_sys::XactEvent::Type) {
     // The last moment at which catalogs can be read.
     if event == pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT {
         // SAFETY: before the commit, inside the transaction; no destructor is alive here.

@@ -58,37 +58,54 @@ unsafe fn run(arguments: RunArguments) {
     let desc = arguments.desc;
     // SAFETY: a started query.
     unsafe {
-        let id = identity::of_plan((*desc).plannedstmt);
-        let counted =
-            id != 0 && watching().is_some() && frames::begin(desc, |top_level| key(id, top_level));
+        let frame = begin(desc);
         frames::deeper();
         compat::run_next(PREVIOUS_RUN, arguments);
         frames::shallower();
-        if counted {
-            frames::end(desc);
+        if let Some(at) = frame {
+            frames::end(desc, at);
         }
+    }
+}
+
+/// The query's place among those under way, where it is counted.
+#[inline(always)]
+unsafe fn begin(desc: *mut pg_sys::QueryDesc) -> Option<usize> {
+    // SAFETY: a started query.
+    unsafe {
+        let id = identity::of_plan((*desc).plannedstmt);
+        if id == 0 || watching().is_none() {
+            return None;
+        }
+        frames::begin(desc, |top_level| key(id, top_level))
     }
 }
 
 unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
     // SAFETY: a query that has run.
     unsafe {
-        // Only what writes has triggers to fire and CTEs to run to their end.
-        let statement = (*desc).plannedstmt;
-        let works =
-            (*desc).operation != pg_sys::CmdType::CMD_SELECT || (*statement).hasModifyingCTE;
-        if !works {
-            // The server runs nothing inside of it: neither counted nor a level.
-            return finish_next(desc);
+        // Only what writes has triggers to fire and CTEs to run to their end. In all else the
+        // server runs nothing: neither counted nor a level.
+        if (*desc).operation != pg_sys::CmdType::CMD_SELECT
+            || (*(*desc).plannedstmt).hasModifyingCTE
+        {
+            finish(desc);
+        } else {
+            finish_next(desc);
         }
-        let id = identity::of_plan(statement);
-        let counted =
-            id != 0 && watching().is_some() && frames::begin(desc, |top_level| key(id, top_level));
+    }
+}
+
+#[inline(never)]
+unsafe fn finish(desc: *mut pg_sys::QueryDesc) {
+    // SAFETY: a query that has run.
+    unsafe {
+        let frame = begin(desc);
         frames::deeper();
         finish_next(desc);
         frames::shallower();
-        if counted {
-            frames::end(desc);
+        if let Some(at) = frame {
+            frames::end(desc, at);
         }
     }
 }

@@ -140,12 +140,13 @@ fn position(stack: &Stack, desc: *mut pg_sys::QueryDesc) -> Option<usize> {
     None
 }
 
-/// A run of the query begins: takes time and counters. False where there is no room.
+/// A run of the query begins: takes time and counters. Gives its place for [`end`]; `None` where
+/// there is no room.
 ///
 /// # Safety
 /// `key` gives the entry's key when the query is new.
 #[inline(always)]
-pub unsafe fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64) -> bool {
+pub unsafe fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64) -> Option<usize> {
     let stack = stack();
     let position = match position(stack, desc) {
         Some(position) => position,
@@ -161,7 +162,7 @@ pub unsafe fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64)
             frame.used = Usage::NONE;
             position
         }
-        None => return false,
+        None => return None,
     };
     let depth = stack.depth + 1;
     let frame = &mut stack.frames[position];
@@ -171,14 +172,19 @@ pub unsafe fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64)
         frame.before = Usage::now();
         frame.started = raw::nanoseconds();
     }
-    true
+    Some(position)
 }
 
-/// The run ends without error.
+/// The run ends without error. What ran inside may have moved its frame.
 #[inline(always)]
-pub fn end(desc: *mut pg_sys::QueryDesc) {
+pub fn end(desc: *mut pg_sys::QueryDesc, at: usize) {
     let stack = stack();
-    if let Some(position) = position(stack, desc) {
+    let found = if at < stack.count.min(FRAMES) && stack.frames[at].desc == desc {
+        Some(at)
+    } else {
+        position(stack, desc)
+    };
+    if let Some(position) = found {
         let frame = &mut stack.frames[position];
         // SAFETY: reads counters and the clock.
         let (now, usage) = unsafe { (raw::nanoseconds(), Usage::now()) };
@@ -243,7 +249,8 @@ pub unsafe fn begin_other(key: impl FnOnce(bool) -> u64) -> bool {
 /// The innermost planning or utility statement ends: takes its frame out.
 #[inline(always)]
 pub fn finish_other() -> Option<Finished> {
-    end(std::ptr::null_mut());
+    // The last one, unless an ERROR took the end of something on top away.
+    end(std::ptr::null_mut(), count().wrapping_sub(1));
     finish(std::ptr::null_mut())
 }
 
@@ -296,12 +303,18 @@ pub fn running() -> bool {
 
 /// The transaction is over: no query of it is left, running ones (a procedure that commits)
 /// excepted.
+#[inline(always)]
 pub fn transaction_ended() {
     let stack = stack();
     stack.subtransaction_count = 0;
-    if stack.count == 0 {
-        return;
+    if stack.count != 0 {
+        forget_ended(stack);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn forget_ended(stack: &mut Stack) {
     let mut kept = 0;
     for position in 0..stack.count.min(FRAMES) {
         let frame = stack.frames[position];

@@ -3,13 +3,12 @@
 //! the path of known statements, may allocate, and runs where a failure stays ours
 //! (`boundary::tolerated`).
 
-use super::CALLBACKS;
+use super::{CALLBACKS, settings};
 use crate::pg::boundary::{Miss, tolerated};
 use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::{Entry, SAMPLES, Wants};
-use crate::pg::whatif::PLANNING_SETTINGS;
 use pgrx::pg_sys;
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::sync::atomic::Ordering;
 
 /// Statement texts beyond this are cut, bytes.
@@ -118,29 +117,23 @@ unsafe fn send(
     text: *const c_char,
     parameters: pg_sys::ParamListInfo,
 ) -> Option<()> {
-    // SAFETY: the planner's arguments; the server's string is freed after it was copied.
+    // SAFETY: the planner's arguments.
     unsafe {
         let (text, truncated) = cut(own_text(text, (*query).stmt_location, (*query).stmt_len));
-        let tree = if truncated {
-            String::new()
+        let samples = may_sample();
+        let mut message = Message::about(&text, truncated);
+        if truncated {
+            message.part(b"");
         } else {
-            tree_text(query)
-        };
-        let source = Source {
-            text,
-            truncated,
-            tree,
-            search_path: setting(c"search_path"),
-            settings: settings(),
-            bound: if may_sample() {
-                bound(parameters).unwrap_or_default()
-            } else {
-                Vec::new()
-            },
-        };
-        let head = block.write(&encode(&source))?;
+            message.tree(query);
+        }
+        message.part(settings::value(c"search_path").as_bytes());
+        settings::append(&mut message.0);
+        let bound = if samples { bound(parameters) } else { None };
+        message.bound(&bound.unwrap_or_default());
+        let head = block.write(&message.0)?;
         block.publish(&entry.source, head);
-        if may_sample() {
+        if samples {
             entry.offered.store(1, Ordering::Relaxed);
             entry.wants.fetch_or(Wants::SAMPLE, Ordering::AcqRel);
         }
@@ -166,51 +159,16 @@ pub unsafe fn text_only(
     let _ = tolerated(|| {
         // SAFETY: the caller's string.
         let (text, truncated) = cut(unsafe { own_text(text, location, length) });
-        let source = Source {
-            text,
-            truncated,
-            // SAFETY: reads a setting.
-            search_path: unsafe { setting(c"search_path") },
-            ..Source::default()
-        };
-        if let Some(head) = block.write(&encode(&source)) {
+        let mut message = Message::about(&text, truncated);
+        message.part(b"");
+        // SAFETY: reads a setting.
+        message.part(unsafe { settings::value(c"search_path") }.as_bytes());
+        message.nothing();
+        message.bound(&[]);
+        if let Some(head) = block.write(&message.0) {
             block.publish(&entry.source, head);
         }
     });
-}
-
-unsafe fn tree_text(query: *mut pg_sys::Query) -> String {
-    // SAFETY: a whole tree; the result is ours to free.
-    unsafe {
-        let text = pg_sys::nodeToString(query.cast());
-        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
-        pg_sys::pfree(text.cast());
-        copy
-    }
-}
-
-unsafe fn setting(name: &CStr) -> String {
-    // SAFETY: missing settings give null.
-    unsafe {
-        let value = pg_sys::GetConfigOption(name.as_ptr(), true, false);
-        if value.is_null() {
-            return String::new();
-        }
-        CStr::from_ptr(value).to_string_lossy().into_owned()
-    }
-}
-
-/// All planning settings that are known to this version.
-unsafe fn settings() -> Vec<(String, String)> {
-    PLANNING_SETTINGS
-        .iter()
-        .filter_map(|&name| {
-            let c_name = CString::new(name).ok()?;
-            // SAFETY: reads a setting.
-            let value = unsafe { setting(&c_name) };
-            (!value.is_empty()).then(|| (name.to_owned(), value))
-        })
-        .collect()
 }
 
 /// Parameter values in output form. `None` where a value is too long, or of a type whose
@@ -292,10 +250,12 @@ pub unsafe fn sample(block: &Block, entry: &Entry, parameters: pg_sys::ParamList
     let _ = tolerated(|| {
         // SAFETY: the parameters are there until the query ends.
         let bound = unsafe { bound(parameters)? };
-        let head = block.write(&encode(&Source {
-            bound,
-            ..Source::default()
-        }))?;
+        let mut message = Message::about("", false);
+        message.part(b"");
+        message.part(b"");
+        message.nothing();
+        message.bound(&bound);
+        let head = block.write(&message.0)?;
         block.publish(&entry.samples[place], head);
         Some(())
     });
@@ -314,11 +274,13 @@ pub unsafe fn sample_at_planning(
     }
     let Some(place) = claim(entry) else { return };
     let _ = tolerated(|| {
-        let head = block.write(&encode(&Source {
-            // SAFETY: the planner's argument.
-            tree: unsafe { tree_text(query) },
-            ..Source::default()
-        }))?;
+        let mut message = Message::about("", false);
+        // SAFETY: the planner's argument.
+        unsafe { message.tree(query) };
+        message.part(b"");
+        message.nothing();
+        message.bound(&[]);
+        let head = block.write(&message.0)?;
         block.publish(&entry.samples[place], head);
         Some(())
     });
@@ -330,41 +292,63 @@ pub unsafe fn sample_at_planning(
 /// # Safety
 /// A static string of the server.
 pub unsafe fn tag_only(block: &Block, entry: &Entry, name: *const c_char) {
-    let source = Source {
-        // SAFETY: the caller's string.
-        text: unsafe { CStr::from_ptr(name) }
-            .to_string_lossy()
-            .into_owned(),
-        ..Source::default()
-    };
-    if let Some(head) = block.write(&encode(&source)) {
+    // SAFETY: the caller's string.
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    let mut message = Message::about(&name, false);
+    message.part(b"");
+    message.part(b"");
+    message.nothing();
+    message.bound(&[]);
+    if let Some(head) = block.write(&message.0) {
         block.publish(&entry.source, head);
     }
 }
 
-/// Length-prefixed parts.
-fn encode(source: &Source) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(source.text.len() + source.tree.len() + 2_048);
-    let mut part = |text: &str| {
-        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    };
-    part(&source.text);
-    part(if source.truncated { "t" } else { "" });
-    part(&source.tree);
-    part(&source.search_path);
-    part(&source.settings.len().to_string());
-    for (name, value) in &source.settings {
-        part(name);
-        part(value);
+/// A [`Source`] as it is written, in length-prefixed parts: text, whether it is cut, tree,
+/// search_path, settings and bound values with their numbers.
+struct Message(Vec<u8>);
+
+impl Message {
+    fn about(text: &str, truncated: bool) -> Self {
+        let mut message = Message(Vec::with_capacity(text.len() + 16 * 1024));
+        message.part(text.as_bytes());
+        message.part(if truncated { b"t" } else { b"" });
+        message
     }
-    part(&source.bound.len().to_string());
-    for (type_oid, value) in &source.bound {
-        part(&type_oid.to_string());
-        part(if value.is_some() { "v" } else { "" });
-        part(value.as_deref().unwrap_or(""));
+
+    fn part(&mut self, bytes: &[u8]) {
+        part(&mut self.0, bytes);
     }
-    bytes
+
+    /// No settings.
+    fn nothing(&mut self) {
+        self.part(b"0");
+    }
+
+    /// The whole tree.
+    unsafe fn tree(&mut self, query: *mut pg_sys::Query) {
+        // SAFETY: a whole tree; the result is ours to free.
+        unsafe {
+            let text = pg_sys::nodeToString(query.cast());
+            self.part(CStr::from_ptr(text).to_bytes());
+            pg_sys::pfree(text.cast());
+        }
+    }
+
+    fn bound(&mut self, bound: &[Bound]) {
+        self.part(bound.len().to_string().as_bytes());
+        for (type_oid, value) in bound {
+            self.part(type_oid.to_string().as_bytes());
+            self.part(if value.is_some() { b"v" } else { b"" });
+            self.part(value.as_deref().unwrap_or("").as_bytes());
+        }
+    }
+}
+
+/// Appends one part of a message.
+pub(super) fn part(to: &mut Vec<u8>, bytes: &[u8]) {
+    to.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+    to.extend_from_slice(bytes);
 }
 
 /// Reads what a backend wrote.
@@ -375,7 +359,8 @@ pub fn decode(bytes: &[u8]) -> Option<Source> {
         let length = u32::from_le_bytes(*length) as usize;
         let text = after.get(..length)?;
         rest = &after[length..];
-        String::from_utf8(text.to_vec()).ok()
+        // In a database of another encoding a tree is not UTF-8.
+        Some(String::from_utf8_lossy(text).into_owned())
     };
     let text = part()?;
     let truncated = part()? == "t";

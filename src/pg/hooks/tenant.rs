@@ -1,7 +1,7 @@
 //! Whose execution this is: the session's own word first, then a qualifier on the tenant
 //! column, evaluated for each execution, then what is fixed by role or schema.
 
-use super::constants;
+use super::{constants, mentions};
 use crate::pg::boundary::{Miss, tolerated};
 use crate::pg::compat::custom_setting;
 use crate::pg::nodes::{items, tag};
@@ -333,6 +333,12 @@ unsafe fn look_for_source(entry: &Entry, query: *mut pg_sys::Query) {
         .clone();
     let setting = setting_name();
     if by == Source::Column as u32 && column.is_empty() && setting.is_none() {
+        return;
+    }
+    if by == Source::Column as u32
+        // SAFETY: the caller's promise.
+        && !unsafe { mentions::any(query, &column, setting.is_some()) }
+    {
         return;
     }
     // SAFETY: the caller's promise.

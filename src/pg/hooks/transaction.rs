@@ -29,20 +29,24 @@ fn failed(key: u64) {
 
 unsafe extern "C-unwind" fn transaction(event: pg_sys::XactEvent::Type, _: *mut c_void) {
     match event {
-        pg_sys::XactEvent::XACT_EVENT_ABORT => {
-            // In a procedure that rolls back, the statements around it go on; after an ERROR
-            // the portal is no longer active (PortalRun restores it on the way up).
-            // SAFETY: a plain global.
-            if unsafe { pg_sys::ActivePortal }.is_null() {
-                frames::unwind(0, failed);
-            }
-            frames::transaction_ended();
-        }
+        pg_sys::XactEvent::XACT_EVENT_ABORT => aborted(),
         pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
             frames::transaction_ended();
         }
         _ => {}
     }
+}
+
+#[cold]
+#[inline(never)]
+fn aborted() {
+    // In a procedure that rolls back, the statements around it go on; after an ERROR the
+    // portal is no longer active (PortalRun restores it on the way up).
+    // SAFETY: a plain global.
+    if unsafe { pg_sys::ActivePortal }.is_null() {
+        frames::unwind(0, failed);
+    }
+    frames::transaction_ended();
 }
 
 unsafe extern "C-unwind" fn subtransaction(

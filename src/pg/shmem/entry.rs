@@ -249,6 +249,18 @@ pub struct Drained {
     pub filtered: Vec<Filtered>,
 }
 
+impl Plan {
+    /// All but shared blocks hit.
+    #[inline(never)]
+    fn add_resources(&self, amounts: &[u64; 6]) {
+        for (counter, &amount) in self.resources[1..].iter().zip(amounts) {
+            if amount != 0 {
+                counter.fetch_add(amount, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 impl Entry {
     /// The plan of an execution by its cost bits.
     #[inline]
@@ -322,10 +334,13 @@ impl Entry {
         if nanoseconds + 1 < least || least == 0 {
             self.lower(plan, nanoseconds + 1);
         }
-        for (counter, amount) in plan.resources.iter().zip(execution.resources) {
-            if amount != 0 {
-                counter.fetch_add(amount, Ordering::Relaxed);
-            }
+        // Most executions find everything in shared buffers.
+        let [hit, others @ ..] = execution.resources;
+        if hit != 0 {
+            plan.resources[0].fetch_add(hit, Ordering::Relaxed);
+        }
+        if others.iter().fold(0, |all, amount| all | amount) != 0 {
+            plan.add_resources(&others);
         }
         plan.histogram[indexpilot_model::histogram::bucket(nanoseconds)]
             .fetch_add(1, Ordering::Relaxed);

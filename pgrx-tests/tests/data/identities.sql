@@ -1,0 +1,10 @@
+CREATE TABLE t (id int PRIMARY KEY, a int, b text, c numeric, d jsonb, flag bool, tags int[], at timestamptz DEFAULT now());
+CREATE TABLE u (id int PRIMARY KEY, a int, b text);
+CREATE TABLE part (a int) PARTITION BY LIST (a);
+CREATE TABLE part_1 PARTITION OF part FOR VALUES IN (1);
+CREATE TYPE pair AS (l int, r int);
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TABLE p (id int, v pair, e positive);
+CREATE VIEW w AS SELECT id, a FROM t WHERE a > 0;
+CREATE SEQUENCE s;
+CREATE FUNCTION srf(x int) RETURNS SETOF int LANGUAGE plpgsql AS 'BEGIN RETURN; END';
