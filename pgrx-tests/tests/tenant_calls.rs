@@ -208,3 +208,57 @@ fn no_call_loses_its_tenant_while_counters_are_saved() {
         "by field, with and without tenant"
     );
 }
+
+/// A session stands still at the first sight of a statement, in a lookup of ours; another one
+/// runs the same statement meanwhile, and does not wait for it.
+#[test]
+fn a_session_does_not_need_the_first_sight_of_another() {
+    let cluster = cluster();
+    let mut other = cluster.session();
+    other.run("CREATE EXTENSION indexpilot");
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    other.run(
+        "CREATE SCHEMA s; CREATE TABLE s.t (c int, tenant_id int);
+         CREATE SCHEMA warm; CREATE TABLE warm.t (c int, tenant_id int)",
+    );
+    // Knows the table by name, but not the schema by its OID, which our lookup needs; what else
+    // it needs is warmed by the like of it.
+    let mut first = cluster.session();
+    first.run("BEGIN; LOCK TABLE s.t IN ACCESS SHARE MODE; COMMIT");
+    first.run("SELECT c FROM warm.t WHERE tenant_id = 1");
+    first.run("ALTER TABLE warm.t ALTER COLUMN c SET STATISTICS 10");
+    let pid = first.pid();
+    // Knows everything, by another statement.
+    other.run("SELECT c FROM s.t WHERE c = 1 AND tenant_id = 1");
+    let mut watcher = cluster.session();
+    let waiting = format!(
+        "SELECT count(*) FROM pg_catalog.pg_locks
+         WHERE pid = {pid} AND NOT granted AND relation = 2615"
+    );
+    watcher.text(&waiting);
+    let mut locker = cluster.session();
+    locker.run("BEGIN; LOCK TABLE pg_catalog.pg_namespace IN ACCESS EXCLUSIVE MODE");
+    let text = "SELECT c FROM s.t WHERE tenant_id = 3";
+    let running = std::thread::spawn(move || {
+        first.run(text);
+    });
+    wait_for("the first session to wait", PATIENCE, || {
+        match watcher.text(&waiting).as_str() {
+            "1" => Ok(()),
+            count => Err(count.to_owned()),
+        }
+    });
+    for _ in 0..3 {
+        other.run(text);
+    }
+    assert_eq!(watcher.text(&waiting), "1", "still there");
+    locker.run("ROLLBACK");
+    running.join().expect("the first session ends");
+    cluster.wait(
+        "SELECT coalesce(sum(calls), 0) FROM indexpilot.tenant_stats WHERE tenant = '3'",
+        "4",
+    );
+}
