@@ -75,8 +75,9 @@ fn set_of(key: u64) -> usize {
 /// What planning found for this key.
 #[inline(always)]
 pub fn find(key: u64) -> Option<Met> {
+    let places = &raw const PLACES;
     // SAFETY: a backend has one thread, and no reference outlives this call.
-    let places = unsafe { &*(&raw const PLACES[set_of(key)]) };
+    let places = unsafe { &(*places)[set_of(key)] };
     places
         .iter()
         .find(|place| place.key == key)
@@ -86,8 +87,9 @@ pub fn find(key: u64) -> Option<Met> {
 /// Keeps what planning found.
 pub fn keep(key: u64, found: Option<Met>) {
     let set = set_of(key);
+    let (places, next) = (&raw mut PLACES, &raw mut NEXT);
     // SAFETY: a backend has one thread, and no reference outlives this call.
-    let (places, next) = unsafe { (&mut *(&raw mut PLACES[set]), &mut *(&raw mut NEXT[set])) };
+    let (places, next) = unsafe { (&mut (*places)[set], &mut (*next)[set]) };
     let known = places.iter().position(|place| place.key == key);
     let place = known.unwrap_or_else(|| {
         *next = (*next + 1) % WAYS as u8;
