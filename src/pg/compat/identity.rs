@@ -69,11 +69,11 @@ pub unsafe fn show(query: *mut pg_sys::Query, id: u64, top_level: bool) {
 pub unsafe fn row_comparison(comparison: *const pg_sys::RowCompareExpr) -> u32 {
     #[cfg(not(feature = "pg18"))]
     {
-        (*comparison).rctype as u32
+        (*comparison).rctype
     }
     #[cfg(feature = "pg18")]
     {
-        (*comparison).cmptype as u32
+        (*comparison).cmptype
     }
 }
 

@@ -21,7 +21,10 @@ mod hasher;
 mod walk;
 
 pub use hasher::Hasher;
-#[cfg(not(feature = "pg15"))]
+#[allow(
+    unused_imports,
+    reason = "only majors after 15 have nodes of their own"
+)]
 pub(crate) use walk::fields;
 
 use crate::pg::compat::{executor, identity as compat};

@@ -33,7 +33,10 @@ macro_rules! fields {
         $($hasher.child((*node).$child.cast());)*
     }};
 }
-#[allow(unused_imports, reason = "15 has no nodes of its own")]
+#[allow(
+    unused_imports,
+    reason = "only majors after 15 have nodes of their own"
+)]
 pub(crate) use fields;
 
 /// Stands for a node that is not there.
