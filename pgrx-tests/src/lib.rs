@@ -22,6 +22,7 @@ mod ground;
 mod psql;
 mod server;
 mod session;
+mod skip;
 mod sweep;
 mod wait;
 
@@ -32,6 +33,7 @@ pub use postgres;
 pub use psql::Output;
 pub use server::Server;
 pub use session::{Notice, Session, SqlError};
+pub use skip::skip;
 pub use wait::{PATIENCE, wait_for};
 
 /// The major version under test: the environment's `PG`, 15 where it is not set.

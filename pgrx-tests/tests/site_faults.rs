@@ -4,35 +4,44 @@
 
 mod jobs;
 
-use indexpilot_tests::{Cluster, PATIENCE, Signal, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Signal, skip, wait_for};
 use jobs::Ground;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Runs a command on a path as root, by sudo where this account is another one and sudo asks
+/// for no password. Whether it succeeded.
+fn as_root(command: &str, options: &[&str], path: &Path) -> bool {
+    let direct = Command::new(command).args(options).arg(path).output();
+    direct.is_ok_and(|output| output.status.success())
+        || Command::new("sudo")
+            .args(["-n", command])
+            .args(options)
+            .arg(path)
+            .output()
+            .is_ok_and(|output| output.status.success())
+}
 
 /// A file system of its own in memory, unmounted when the value is dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts `megabytes` at a directory that the server's account owns. `None` where this
-    /// process may not mount, which needs root.
+    /// Mounts `megabytes` at a directory that the server's account owns. `None`, with the test
+    /// counted as skipped, where this process may not mount, which needs root or sudo.
     fn mount(cluster: &Cluster, megabytes: u32) -> Option<Self> {
         let path = cluster.scratch("small-disk");
         let owner = fs::metadata(&path).expect("the mount point");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o"])
-            .arg(format!("size={megabytes}m"))
-            .arg("tmpfs")
-            .arg(&path)
-            .status()
-            .is_ok_and(|status| status.success());
-        if !mounted {
-            eprintln!("SKIPPED: a test of a full disk needs to mount one, and may not here");
+        let options = format!(
+            "size={megabytes}m,uid={},gid={},mode=0700",
+            owner.uid(),
+            owner.gid()
+        );
+        if !as_root("mount", &["-t", "tmpfs", "-o", &options, "tmpfs"], &path) {
+            skip("a full disk needs one that may be mounted, and this account may not mount");
             return None;
         }
-        use std::os::unix::fs::MetadataExt;
-        std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid()))
-            .expect("give the disk to the server");
         Some(SmallDisk(path))
     }
 
@@ -59,7 +68,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // The server may still hold files open.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        as_root("umount", &["-l"], &self.0);
     }
 }
 
