@@ -23,6 +23,7 @@ mod psql;
 mod server;
 mod session;
 mod skip;
+mod steps;
 mod sweep;
 mod wait;
 
@@ -34,6 +35,7 @@ pub use psql::Output;
 pub use server::Server;
 pub use session::{Notice, Session, SqlError};
 pub use skip::skip;
+pub use steps::{advised, past_traffic};
 pub use wait::{PATIENCE, wait_for};
 
 /// The major version under test: the environment's `PG`, 15 where it is not set.

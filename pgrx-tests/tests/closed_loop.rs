@@ -1,7 +1,7 @@
 //! The whole loop on one cluster: traffic, capture, analysis, recommendation, safeguards,
 //! build, log, measurement, verdict.
 
-use indexpilot_tests::{Cluster, PATIENCE, Session, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Session, past_traffic, wait_for};
 
 const BLOCKS: usize = 6;
 const STATS: &str =
@@ -9,33 +9,21 @@ const STATS: &str =
     FROM indexpilot.statement_stats AS t JOIN indexpilot.statement AS s ON s.id = t.statement,
     indexpilot.verification AS v WHERE s.query LIKE '%crm.orders%customer%' ORDER BY t.bucket";
 
-/// One block of traffic, saved, and moved back in time by `minutes`: capture's blocks are
-/// five minutes long, and nobody waits an hour for a test. What is measured is real; only
-/// the hour that it is filed under is not.
+/// A block of traffic on the customer column, filed under an hour that has passed.
 fn block(cluster: &Cluster, session: &mut Session, minutes: i32) {
-    for call in 0..40 {
-        session.run(&format!(
-            "SELECT count(*) FROM crm.orders WHERE customer = {}",
-            call * 7 % 5000
-        ));
-    }
-    let mut seen = cluster.session();
-    wait_for("the traffic to be saved", PATIENCE, || {
-        let calls = seen.number(
-            "SELECT coalesce(sum(t.calls), 0) FROM indexpilot.statement_stats AS t
-             JOIN indexpilot.statement AS s ON s.id = t.statement
-             WHERE s.query LIKE '%crm.orders%customer%' AND t.bucket > now() - interval '6 minutes'",
-        );
-        if calls >= 40.0 {
-            Ok(())
-        } else {
-            Err(format!("{calls} calls"))
-        }
-    });
-    seen.run(&format!(
-        "UPDATE indexpilot.statement_stats SET bucket = bucket - interval '{minutes} minutes'
-         WHERE bucket > now() - interval '6 minutes'"
-    ));
+    let statements: Vec<String> = (0..40)
+        .map(|call| {
+            let customer = call * 7 % 5000;
+            format!("SELECT count(*) FROM crm.orders WHERE customer = {customer}")
+        })
+        .collect();
+    past_traffic(
+        session,
+        &mut cluster.session(),
+        &statements,
+        "%crm.orders%customer%",
+        minutes,
+    );
 }
 
 #[test]

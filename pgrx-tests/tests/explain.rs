@@ -1,7 +1,7 @@
 //! What people read of advice: explain(), preview(), and the views of what is advised, refused
 //! and left out.
 
-use indexpilot_tests::{Cluster, PATIENCE, Session, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Session, advised, wait_for};
 
 const DATA: &str = "
     CREATE SCHEMA crm;
@@ -32,16 +32,7 @@ fn analysed(cluster: &Cluster) -> Session {
         ));
         app.run("SELECT count(note) FROM crm.flags WHERE done");
     }
-    wait_for("advice", PATIENCE, || {
-        let found = session.column("SELECT definition FROM indexpilot.analyze()");
-        if found
-            .iter()
-            .any(|definition| definition.contains("customer"))
-        {
-            return Ok(());
-        }
-        Err(format!("{found:?}"))
-    });
+    advised(&mut session, "customer");
     session
 }
 

@@ -1,6 +1,6 @@
 //! History from pg_stat_statements: imported once, without what was captured, for analyses.
 
-use indexpilot_tests::{Cluster, PATIENCE, Session, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Session, advised, wait_for};
 
 fn cluster() -> Cluster {
     Cluster::builder()
@@ -132,16 +132,7 @@ fn advice_rests_on_history_alone() {
     session.run("CREATE EXTENSION indexpilot");
     import(&mut session);
     session.run("ALTER DATABASE postgres SET indexpilot.create_index = 'advise'");
-    wait_for("advice", PATIENCE, || {
-        let found = session.column("SELECT definition FROM indexpilot.analyze()");
-        if found
-            .iter()
-            .any(|definition| definition.contains("customer"))
-        {
-            return Ok(());
-        }
-        Err(format!("{found:?}"))
-    });
+    advised(&mut session, "customer");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod jobs;
 
-use indexpilot_tests::{PATIENCE, wait_for};
+use indexpilot_tests::{PATIENCE, past_traffic, wait_for};
 use jobs::Ground;
 
 /// History is put into the tables as capture would have: half a day of five-minute blocks
@@ -172,30 +172,16 @@ fn tenants_that_come_and_go_blame_nobody() {
     assert_eq!(found[0].as_deref(), Some("measuring"), "{found:?}");
 }
 
-/// Forty calls of a statement, saved, and moved back in time: capture's blocks are five
-/// minutes long, and nobody waits an hour for a test. What is measured is real; only the hour
-/// that it is filed under is not.
+/// A block of traffic of one statement, filed under an hour that has passed.
 fn block(ground: &Ground, statement: &str, minutes: i32) {
-    let mut session = ground.session();
-    for _ in 0..40 {
-        session.run(statement);
-    }
-    wait_for("the traffic to be saved", PATIENCE, || {
-        let calls = session.number(
-            "SELECT coalesce(sum(t.calls), 0) FROM indexpilot.statement_stats AS t
-             JOIN indexpilot.statement AS s ON s.id = t.statement
-             WHERE s.query LIKE '%crm.orders%LIMIT%' AND t.bucket > now() - interval '6 minutes'",
-        );
-        if calls >= 40.0 {
-            Ok(())
-        } else {
-            Err(format!("{calls} calls"))
-        }
-    });
-    session.run(&format!(
-        "UPDATE indexpilot.statement_stats SET bucket = bucket - interval '{minutes} minutes'
-         WHERE bucket > now() - interval '6 minutes'"
-    ));
+    let statements = vec![statement.to_owned(); 40];
+    past_traffic(
+        &mut ground.session(),
+        &mut ground.session(),
+        &statements,
+        "%crm.orders%LIMIT%",
+        minutes,
+    );
 }
 
 /// A plan trap: the planner believes that walking the new index backwards finds five rows of

@@ -25,6 +25,7 @@ mod raw;
 pub mod shmem;
 pub mod spi;
 pub mod switch;
+mod syscache;
 pub mod transaction;
 pub mod whatif;
 pub mod worker_entry;

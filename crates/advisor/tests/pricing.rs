@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Dice, Synthetic, random_workload};
+use common::{Dice, Synthetic, advised, random_workload};
 use indexpilot_advisor::pricing::{Caution, PricingLimits, Workload, advise};
 use indexpilot_advisor::selection::lower::{self, Lowered};
 use indexpilot_advisor::selection::{Problem, Pulse, SearchLimits, SelectionError, Status};
@@ -127,14 +127,7 @@ fn seeds() -> std::ops::Range<u64> {
 fn default_limits_come_close() {
     for seed in seeds() {
         let (workload, mut planner) = random_workload(seed, 2, 4, 6, 0.0);
-        let advice = advise(
-            &mut planner,
-            &workload,
-            Caution::NONE,
-            PricingLimits::default(),
-            &mut || Pulse::Continue,
-        )
-        .unwrap();
+        let advice = advised(&mut planner, &workload);
         let best = brute_force(&workload, &planner, &advice.problem);
         let reached = truth(
             &workload,
@@ -162,14 +155,7 @@ fn noise_does_not_fool_it() {
             .statements
             .iter_mut()
             .for_each(|s| s.max_regression = None);
-        let advice = advise(
-            &mut planner,
-            &workload,
-            Caution::NONE,
-            PricingLimits::default(),
-            &mut || Pulse::Continue,
-        )
-        .unwrap();
+        let advice = advised(&mut planner, &workload);
         let best = brute_force(&workload, &planner, &advice.problem);
         let reached = truth(
             &workload,
@@ -197,14 +183,7 @@ fn calls_are_few() {
     let (mut calls, mut pairs, mut singles) = (0, 0, 0);
     for seed in 0..20 {
         let (workload, mut planner) = random_workload(seed, 4, 20, 12, 0.0);
-        let advice = advise(
-            &mut planner,
-            &workload,
-            Caution::NONE,
-            PricingLimits::default(),
-            &mut || Pulse::Continue,
-        )
-        .unwrap();
+        let advice = advised(&mut planner, &workload);
         assert!(advice.verified);
         assert_eq!(advice.calls, planner.planner_calls());
         calls += advice.calls;
@@ -226,14 +205,7 @@ fn calls_are_few() {
 fn a_broken_statement_does_not_end_the_run() {
     let (workload, mut planner) = random_workload(3, 2, 4, 6, 0.0);
     planner.broken = vec![2];
-    let advice = advise(
-        &mut planner,
-        &workload,
-        Caution::NONE,
-        PricingLimits::default(),
-        &mut || Pulse::Continue,
-    )
-    .unwrap();
+    let advice = advised(&mut planner, &workload);
     assert!(
         advice.statements[2]
             .failed

@@ -3,21 +3,12 @@
 
 mod common;
 
-use common::{Dice, Synthetic, random_workload};
-use indexpilot_advisor::pricing::{Caution, Load, PricingLimits, Workload, advise};
-use indexpilot_advisor::selection::{Pulse, Status};
+use common::{Dice, Synthetic, advised, random_workload};
+use indexpilot_advisor::pricing::{Load, Workload};
+use indexpilot_advisor::selection::Status;
 
 fn run(workload: &Workload, planner: &mut Synthetic) -> Vec<bool> {
-    advise(
-        planner,
-        workload,
-        Caution::NONE,
-        PricingLimits::default(),
-        &mut || Pulse::Continue,
-    )
-    .unwrap()
-    .solution
-    .chosen
+    advised(planner, workload).solution.chosen
 }
 
 /// Weights as another day would measure them: each off by up to `noise`.
@@ -140,14 +131,7 @@ fn dwell_and_ban_are_obeyed() {
     workload.options[built].option.status = Status::Banned {
         why: "dropped 2 days ago; not before 28 days are over".into(),
     };
-    let advice = advise(
-        &mut planner,
-        &workload,
-        Caution::NONE,
-        PricingLimits::default(),
-        &mut || Pulse::Continue,
-    )
-    .unwrap();
+    let advice = advised(&mut planner, &workload);
     assert!(!advice.solution.chosen[built]);
     assert!(
         advice.solution.why[built]
@@ -161,14 +145,7 @@ fn dwell_and_ban_are_obeyed() {
     planner.real.push(built);
     workload.options[built].handle = planner.handle(built);
     workload.options[built].option.write_ms = 1e6;
-    let advice = advise(
-        &mut planner,
-        &workload,
-        Caution::NONE,
-        PricingLimits::default(),
-        &mut || Pulse::Continue,
-    )
-    .unwrap();
+    let advice = advised(&mut planner, &workload);
     assert!(advice.solution.chosen[built]);
     assert!(
         advice.solution.why[built]

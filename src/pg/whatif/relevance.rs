@@ -13,6 +13,7 @@
 
 use super::candidate::Part;
 use crate::pg::nodes::{items, length, tag};
+use crate::pg::syscache;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -376,19 +377,7 @@ unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
 /// Whether an attribute is generated when it is read (18 on): the planner replaces it by its
 /// expression over other attributes.
 unsafe fn is_virtual(relation: pg_sys::Oid, number: i16) -> bool {
-    // SAFETY: the tuple is checked and released.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache2(
-            pg_sys::SysCacheIdentifier::ATTNUM as i32,
-            pg_sys::Datum::from(relation),
-            pg_sys::Datum::from(number),
-        );
-        if tuple.is_null() {
-            return true;
-        }
-        let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_attribute>();
-        let found = form.attgenerated as u8 == b'v';
-        pg_sys::ReleaseSysCache(tuple);
-        found
-    }
+    // SAFETY: the caller's promise. What is gone counts as something to look at.
+    unsafe { syscache::attribute(relation, number) }
+        .is_none_or(|form| form.attgenerated as u8 == b'v')
 }

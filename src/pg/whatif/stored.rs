@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::isolate::Identity;
 use super::statement::{Sample, collect_relations};
 use crate::pg::nodes::{items, tag};
+use crate::pg::syscache;
 use indexpilot_model::Oid;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -241,19 +242,7 @@ unsafe fn mismatch(range_tables: &[*mut pg_sys::List], var: *const pg_sys::Var) 
 
 /// The type of an attribute; `None` where the relation or the attribute is gone.
 unsafe fn attribute_type(relation: pg_sys::Oid, number: i16) -> Option<pg_sys::Oid> {
-    // SAFETY: the tuple is checked and released.
-    unsafe {
-        let tuple = pg_sys::SearchSysCache2(
-            pg_sys::SysCacheIdentifier::ATTNUM as i32,
-            pg_sys::Datum::from(relation),
-            pg_sys::Datum::from(number),
-        );
-        if tuple.is_null() {
-            return None;
-        }
-        let form = &*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_attribute>();
-        let type_oid = (!form.attisdropped).then_some(form.atttypid);
-        pg_sys::ReleaseSysCache(tuple);
-        type_oid
-    }
+    // SAFETY: the caller's promise.
+    let form = unsafe { syscache::attribute(relation, number) }?;
+    (!form.attisdropped).then_some(form.atttypid)
 }

@@ -1,10 +1,24 @@
 //! A synthetic planner with known interactions, for tests and the growth measurement.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use indexpilot_advisor::pricing::{Handle, Load, PricedOption, Workload, WorkloadStatement};
-use indexpilot_advisor::selection::{IndexOption, Rules, Status, TableState, UpdateGroup};
+use indexpilot_advisor::pricing::{
+    Advice, Caution, Handle, Load, PricedOption, PricingLimits, Workload, WorkloadStatement, advise,
+};
+use indexpilot_advisor::selection::{IndexOption, Pulse, Rules, Status, TableState, UpdateGroup};
 use indexpilot_model::price::{PlanTraits, Price, PriceError, SizeEstimate};
 use indexpilot_model::{CandidateId, IndexDefinition, Oid, StatementId, WhatIf};
+
+/// Advice under default limits, the planner's prices taken as they are, never cancelled.
+pub fn advised(planner: &mut dyn WhatIf, workload: &Workload) -> Advice {
+    advise(
+        planner,
+        workload,
+        Caution::NONE,
+        PricingLimits::default(),
+        &mut || Pulse::Continue,
+    )
+    .unwrap()
+}
 
 /// splitmix64.
 #[derive(Clone)]
