@@ -33,9 +33,9 @@ pub struct Request {
     pub time_limit: f64,
 }
 
-/// Least share of the time of all statements that an index saves: nothing is known of calls a
-/// day, and below a ten-thousandth the weights themselves are guesses.
-const MIN_SHARE: f64 = 1e-4;
+/// Least share of the time of all statements under the choice that an index saves: nothing is
+/// known of calls a day, and below a thousandth the weights themselves are guesses.
+const MIN_SHARE: f64 = 1e-3;
 
 /// Length of a statement's label.
 const LABEL: usize = 80;

@@ -24,6 +24,52 @@ pub struct PlanTraits {
     pub sort: bool,
     /// The inner index scans of nested loops.
     pub inner_scans: Vec<InnerScan>,
+    /// Scans that a LIMIT ends early although the rows it waits for lie together.
+    pub early_stops: Vec<EarlyStop>,
+}
+
+/// Where in a scan the rows lie that pass a filter on what the scan is ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lies {
+    /// It begins with them.
+    First,
+    /// In one piece, anywhere.
+    Anywhere,
+    /// It ends with them.
+    Last,
+}
+
+/// A scan of which a LIMIT wants a share, with a filter on what the scan is ordered by. The
+/// planner takes the rows that pass to be spread evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStop {
+    /// Share of the rows that is wanted, which is the share of `run` in the plan's cost, 0…1.
+    pub share: f64,
+    /// Least share of what is read that passes, 0…1.
+    pub passing: f64,
+    /// Where it lies.
+    pub lies: Lies,
+    /// How far the order of the scan is the order of what is filtered, 0…1; 1 where it is the
+    /// same column, else the square of their correlation.
+    pub together: f64,
+    /// What the scan costs behind its start when nothing ends it, cost units of
+    /// [`Price::warm`].
+    pub run: f64,
+}
+
+impl EarlyStop {
+    /// Share of the scan that is read beyond what the planner expects, 0…1. The rows that pass
+    /// are one stretch of the scan; what lies before it is read for nothing.
+    pub fn skipped(&self) -> f64 {
+        let before = match self.lies {
+            Lies::First => 0.0,
+            // Nothing is known of the value: as likely here as there.
+            Lies::Anywhere => (1.0 - self.passing) / 2.0,
+            Lies::Last => 1.0 - self.passing,
+        };
+        self.together * (before + self.share * self.passing - self.share).max(0.0)
+    }
 }
 
 /// An index scan repeated by a nested loop: where the cost model misjudges most.

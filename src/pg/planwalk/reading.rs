@@ -1,6 +1,7 @@
 //! What a plan does: its cost, which indexes it uses how, and the traits that tell where the
 //! cost model is known to err.
 
+use super::early_stop::{self, EarlyStop};
 use crate::pg::nodes::{items, tag};
 use indexpilot_model::Oid;
 use pgrx::pg_sys::{self, NodeTag};
@@ -73,6 +74,8 @@ pub struct Reading {
     pub joins: Vec<JoinKind>,
     /// Index scans repeated by nested loops.
     pub nested: Vec<NestedScan>,
+    /// Scans that a LIMIT ends early, with a filter on the order of columns.
+    pub early_stops: Vec<EarlyStop>,
     /// A Limit node.
     pub limit: bool,
     /// A semi- or anti-join.
@@ -118,25 +121,25 @@ pub unsafe fn read(stmt: *const pg_sys::PlannedStmt) -> Reading {
             walk.reading.cost = (*top).total_cost;
             walk.reading.rows = (*top).plan_rows;
         }
-        walk.plan(top, 1.0, false);
+        walk.plan(top, 1.0, false, 1.0);
         for subplan in items::<pg_sys::Plan>((*stmt).subplans) {
             if !subplan.is_null() {
                 walk.reading.subplan = true;
-                walk.plan(subplan, 1.0, false);
+                walk.plan(subplan, 1.0, false, 1.0);
             }
         }
         walk.reading
     }
 }
 
-struct Walk {
+pub(super) struct Walk {
     stmt: *const pg_sys::PlannedStmt,
-    reading: Reading,
+    pub(super) reading: Reading,
 }
 
 impl Walk {
     /// The relation behind a scan's range-table index.
-    unsafe fn relation(&self, scanrelid: pg_sys::Index) -> Oid {
+    pub(super) unsafe fn relation(&self, scanrelid: pg_sys::Index) -> Oid {
         // SAFETY: the range table of a planned statement is flat; indexes start at 1.
         unsafe {
             if scanrelid == 0 {
@@ -154,8 +157,9 @@ impl Walk {
         }
     }
 
-    /// `loops`: how often this node runs; `nested`: below the inner side of a nested loop.
-    unsafe fn plan(&mut self, plan: *mut pg_sys::Plan, loops: f64, nested: bool) {
+    /// `loops`: how often this node runs; `nested`: below the inner side of a nested loop;
+    /// `share`: how much of its rows a LIMIT above wants, 0…1.
+    unsafe fn plan(&mut self, plan: *mut pg_sys::Plan, loops: f64, nested: bool, share: f64) {
         if plan.is_null() {
             return;
         }
@@ -181,14 +185,20 @@ impl Walk {
                     });
                 }
             };
+            // What most nodes want of their first input: all of it, before the first row.
+            let mut first = 1.0;
             match tag(plan) {
                 NodeTag::T_IndexScan => {
-                    let index = (*plan.cast::<pg_sys::IndexScan>()).indexid;
-                    index_scan(self, index, AccessPath::Index);
+                    let scan = plan.cast::<pg_sys::IndexScan>();
+                    index_scan(self, (*scan).indexid, AccessPath::Index);
+                    let by = ((*scan).indexid, (*scan).indexqual, (*scan).indexorderdir);
+                    self.early_stop(plan, Some(by), loops, share);
                 }
                 NodeTag::T_IndexOnlyScan => {
-                    let index = (*plan.cast::<pg_sys::IndexOnlyScan>()).indexid;
-                    index_scan(self, index, AccessPath::IndexOnly);
+                    let scan = plan.cast::<pg_sys::IndexOnlyScan>();
+                    index_scan(self, (*scan).indexid, AccessPath::IndexOnly);
+                    let by = ((*scan).indexid, (*scan).indexqual, (*scan).indexorderdir);
+                    self.early_stop(plan, Some(by), loops, share);
                 }
                 NodeTag::T_BitmapIndexScan => {
                     let index = (*plan.cast::<pg_sys::BitmapIndexScan>()).indexid;
@@ -196,62 +206,88 @@ impl Walk {
                 }
                 // Its relation is counted at the bitmap index scans below.
                 NodeTag::T_BitmapHeapScan => {}
-                NodeTag::T_SeqScan => self.scan(plan, AccessPath::Sequential),
+                NodeTag::T_SeqScan => {
+                    self.scan(plan, AccessPath::Sequential);
+                    self.early_stop(plan, None, loops, share);
+                }
                 NodeTag::T_SampleScan
                 | NodeTag::T_TidScan
                 | NodeTag::T_TidRangeScan
                 | NodeTag::T_ForeignScan => self.scan(plan, AccessPath::Other),
                 NodeTag::T_BitmapAnd => {
                     let list = (*plan.cast::<pg_sys::BitmapAnd>()).bitmapplans;
-                    self.children(list, loops, nested);
+                    self.children(list, loops, nested, 1.0);
                 }
                 NodeTag::T_BitmapOr => {
                     let list = (*plan.cast::<pg_sys::BitmapOr>()).bitmapplans;
-                    self.children(list, loops, nested);
+                    self.children(list, loops, nested, 1.0);
                 }
                 NodeTag::T_Append => {
                     let list = (*plan.cast::<pg_sys::Append>()).appendplans;
-                    self.children(list, loops, nested);
+                    self.children(list, loops, nested, share);
                 }
                 NodeTag::T_MergeAppend => {
                     let list = (*plan.cast::<pg_sys::MergeAppend>()).mergeplans;
-                    self.children(list, loops, nested);
+                    self.children(list, loops, nested, share);
                 }
                 NodeTag::T_SubqueryScan => {
                     let child = (*plan.cast::<pg_sys::SubqueryScan>()).subplan;
-                    self.plan(child, loops, nested);
+                    self.plan(child, loops, nested, share);
                 }
                 NodeTag::T_CustomScan => {
                     self.reading.opaque += 1;
                     self.scan(plan, AccessPath::Other);
                     let list = (*plan.cast::<pg_sys::CustomScan>()).custom_plans;
-                    self.children(list, loops, nested);
+                    self.children(list, loops, nested, 1.0);
                 }
                 NodeTag::T_NestLoop => {
                     self.join(plan, JoinKind::NestedLoop);
                     let outer = (*plan).lefttree;
-                    self.plan(outer, loops, nested);
+                    self.plan(outer, loops, nested, share);
                     let outer_rows = if outer.is_null() {
                         1.0
                     } else {
                         (*outer).plan_rows.max(1.0)
                     };
-                    self.plan((*plan).righttree, loops * outer_rows, true);
+                    self.plan((*plan).righttree, loops * outer_rows, true, 1.0);
                     return;
                 }
                 NodeTag::T_MergeJoin => self.join(plan, JoinKind::Merge),
-                NodeTag::T_HashJoin => self.join(plan, JoinKind::Hash),
+                NodeTag::T_HashJoin => {
+                    self.join(plan, JoinKind::Hash);
+                    first = share;
+                }
                 NodeTag::T_Material => {
                     // What is below runs once and is read again from the store.
-                    self.plan((*plan).lefttree, 1.0, false);
+                    self.plan((*plan).lefttree, 1.0, false, 1.0);
                     return;
                 }
-                NodeTag::T_Limit => self.reading.limit = true,
-                NodeTag::T_Sort | NodeTag::T_IncrementalSort => self.reading.sort = true,
-                NodeTag::T_Gather | NodeTag::T_GatherMerge => self.reading.parallel = true,
+                NodeTag::T_Limit => {
+                    self.reading.limit = true;
+                    first = share * early_stop::wanted(plan);
+                }
+                NodeTag::T_Sort => self.reading.sort = true,
+                NodeTag::T_IncrementalSort => {
+                    self.reading.sort = true;
+                    first = share;
+                }
+                NodeTag::T_Gather | NodeTag::T_GatherMerge => {
+                    self.reading.parallel = true;
+                    first = share;
+                }
+                // These hand rows on as they come.
                 NodeTag::T_Result
                 | NodeTag::T_ProjectSet
-                | NodeTag::T_ModifyTable
+                | NodeTag::T_Group
+                | NodeTag::T_Unique
+                | NodeTag::T_LockRows => first = share,
+                NodeTag::T_Agg => {
+                    let aggregate = plan.cast::<pg_sys::Agg>();
+                    if (*aggregate).aggstrategy == pg_sys::AggStrategy::AGG_SORTED {
+                        first = share;
+                    }
+                }
+                NodeTag::T_ModifyTable
                 | NodeTag::T_RecursiveUnion
                 | NodeTag::T_FunctionScan
                 | NodeTag::T_ValuesScan
@@ -260,25 +296,21 @@ impl Walk {
                 | NodeTag::T_NamedTuplestoreScan
                 | NodeTag::T_WorkTableScan
                 | NodeTag::T_Memoize
-                | NodeTag::T_Group
-                | NodeTag::T_Agg
                 | NodeTag::T_WindowAgg
-                | NodeTag::T_Unique
                 | NodeTag::T_Hash
-                | NodeTag::T_SetOp
-                | NodeTag::T_LockRows => {}
+                | NodeTag::T_SetOp => {}
                 _ => self.reading.opaque += 1,
             }
-            self.plan((*plan).lefttree, loops, nested);
-            self.plan((*plan).righttree, loops, nested);
+            self.plan((*plan).lefttree, loops, nested, first);
+            self.plan((*plan).righttree, loops, nested, 1.0);
         }
     }
 
-    unsafe fn children(&mut self, list: *mut pg_sys::List, loops: f64, nested: bool) {
+    unsafe fn children(&mut self, list: *mut pg_sys::List, loops: f64, nested: bool, share: f64) {
         // SAFETY: the list holds plans.
         unsafe {
             for child in items::<pg_sys::Plan>(list) {
-                self.plan(child, loops, nested);
+                self.plan(child, loops, nested, share);
             }
         }
     }

@@ -5,6 +5,7 @@ use super::accounting::{Stopwatch, count, count_failure};
 use super::cache::Key;
 use super::candidate::Part;
 use super::carrier::Carrier;
+use super::early_stop::{self, Ordered};
 use super::failure::Failure;
 use super::isolate::{self, isolated};
 use super::scope::{self, Scope};
@@ -13,6 +14,7 @@ use super::sum::{SampleCost, Sum};
 use super::{Evaluation, Planner, correlation, explain, watch};
 use crate::pg::compat::planner as compat;
 use crate::pg::planwalk;
+use indexpilot_model::price::EarlyStop;
 use indexpilot_model::{CandidateId, Oid, Price, PriceError, StatementId};
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -316,8 +318,15 @@ impl Planner {
                     let fingerprint = planwalk::fingerprint(planned).0;
                     let key = (id, position, number, fingerprint);
                     let source = statement.text.as_ptr();
-                    let (warm, more) = stopwatch
-                        .planner(|| self.warmth.cost(key, &reading, *query, source, &scope));
+                    let (warm, more) = stopwatch.planner(|| {
+                        self.warmth
+                            .cost(key, &reading, *query, source, &scope, |read| {
+                                read.early_stops
+                                    .iter()
+                                    .filter_map(|stop| self.early_stop(stop))
+                                    .collect()
+                            })
+                    });
                     *calls += more;
                     sample.add(reading, warm, fingerprint);
                     if let Some(format) = explain
@@ -340,6 +349,40 @@ impl Planner {
             price: sum.price(),
             plans,
         })
+    }
+
+    /// Where the rows lie that a scan of a plan is to find before a LIMIT ends it; `None` where
+    /// no filter has to do with the order of the scan.
+    fn early_stop(&self, stop: &planwalk::EarlyStop) -> Option<EarlyStop> {
+        // SAFETY: catalog look-ups, within an isolated evaluation.
+        unsafe {
+            match self.by_fake.get(&stop.index) {
+                Some(candidate) => {
+                    let part = self.candidates[candidate.0 as usize]
+                        .parts
+                        .iter()
+                        .find(|part| part.template.indexoid.to_u32() == stop.index)?;
+                    let keys = part.template.nkeycolumns.max(0) as usize;
+                    let columns: Vec<Ordered> = part
+                        .columns
+                        .iter()
+                        .enumerate()
+                        .map(|(k, column)| Ordered {
+                            attribute: column.attribute,
+                            descending: k < keys
+                                && !part.template.reverse_sort.is_null()
+                                && *part.template.reverse_sort.add(k),
+                        })
+                        .collect();
+                    early_stop::judge(stop, &columns, keys)
+                }
+                None if stop.index == 0 => early_stop::judge(stop, &[], 0),
+                None => {
+                    let (columns, keys) = early_stop::of_index(pg_sys::Oid::from(stop.index))?;
+                    early_stop::judge(stop, &columns, keys)
+                }
+            }
+        }
     }
 
     /// Physical correlation of the leading key of an index in a plan, real or hypothetical.

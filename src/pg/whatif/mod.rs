@@ -17,6 +17,7 @@ mod candidate;
 mod carrier;
 mod correlation;
 mod definition;
+mod early_stop;
 mod evaluation;
 mod explain;
 mod failure;

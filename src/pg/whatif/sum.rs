@@ -1,7 +1,8 @@
 //! One price from the plans of all samples.
 
+use super::warm::Warm;
 use crate::pg::planwalk;
-use indexpilot_model::price::{InnerScan, PlanTraits};
+use indexpilot_model::price::{EarlyStop, InnerScan, PlanTraits};
 use indexpilot_model::{CandidateId, Oid, Price};
 use std::collections::HashMap;
 
@@ -12,13 +13,15 @@ pub(super) struct SampleCost {
     warm: f64,
     rows: f64,
     readings: Vec<planwalk::Reading>,
+    early_stops: Vec<EarlyStop>,
     fingerprint: u64,
 }
 
 impl SampleCost {
-    pub(super) fn add(&mut self, reading: planwalk::Reading, warm: f64, fingerprint: u64) {
+    pub(super) fn add(&mut self, reading: planwalk::Reading, warm: Warm, fingerprint: u64) {
         self.cost += reading.cost;
-        self.warm += warm;
+        self.warm += warm.cost;
+        self.early_stops.extend(warm.early_stops);
         self.rows += reading.rows;
         // Several queries make one fingerprint; a single one keeps its own.
         self.fingerprint = self.fingerprint.rotate_left(1) ^ fingerprint;
@@ -76,12 +79,18 @@ impl Sum {
                 traits.inner_scans.push(InnerScan {
                     index: if candidate.is_some() { 0 } else { scan.index },
                     candidate,
-                    loops: scan.loops,
+                    loops: weight * scan.loops,
                     rows: scan.rows,
                     correlation: scan.correlation,
                     index_only: scan.index_only,
                 });
             }
+        }
+        for stop in sample.early_stops {
+            self.traits.early_stops.push(EarlyStop {
+                run: weight * stop.run,
+                ..stop
+            });
         }
     }
 
@@ -91,6 +100,13 @@ impl Sum {
         self.used_existing.sort_unstable();
         self.used_existing.dedup();
         let weight = if self.weight > 0.0 { self.weight } else { 1.0 };
+        // As the costs: the mean over the samples.
+        for scan in &mut self.traits.inner_scans {
+            scan.loops /= weight;
+        }
+        for stop in &mut self.traits.early_stops {
+            stop.run /= weight;
+        }
         Price {
             cost: self.cost / weight,
             warm: self.warm / weight,

@@ -8,8 +8,9 @@
 //! here the plan that was taken is priced once more, with the costs of memory.
 
 use super::scope::{self, Scope};
-use crate::pg::planwalk::Reading;
+use crate::pg::planwalk::{self, Reading};
 use indexpilot_model::StatementId;
+use indexpilot_model::price::EarlyStop;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,11 +25,18 @@ const MOST_KNOWN: usize = 100_000;
 /// Which plan of which statement: sample, query, fingerprint.
 type Key = (StatementId, usize, usize, u64);
 
+/// What a plan costs, and where a LIMIT ends its scans, in the same units.
+#[derive(Clone, Debug)]
+pub(super) struct Warm {
+    pub cost: f64,
+    pub early_stops: Vec<EarlyStop>,
+}
+
 /// The share of pages in memory, and the plans priced under it.
 #[derive(Default)]
 pub(super) struct Warmth {
     share: f64,
-    known: RefCell<HashMap<Key, f64>>,
+    known: RefCell<HashMap<Key, Warm>>,
 }
 
 impl Warmth {
@@ -42,7 +50,8 @@ impl Warmth {
 
     /// The cost of the plan in `reading` with pages as warm as this. A plan that was priced
     /// before costs no planner call; else the query is planned again, with the indexes that
-    /// the plan uses and the real ones only. Returns the cost and the planner calls made.
+    /// the plan uses and the real ones only. `early_stops` judges a reading's scans. Returns the
+    /// cost and the planner calls made.
     ///
     /// # Safety
     /// As [`scope::plan`]; `query` is not scribbled on.
@@ -53,12 +62,17 @@ impl Warmth {
         query: *mut pg_sys::Query,
         source: *const c_char,
         scope: &Scope<'_>,
-    ) -> (f64, u64) {
+        early_stops: impl Fn(&Reading) -> Vec<EarlyStop>,
+    ) -> (Warm, u64) {
         if self.share <= 0.0 {
-            return (reading.cost, 0);
+            let cold = Warm {
+                cost: reading.cost,
+                early_stops: early_stops(reading),
+            };
+            return (cold, 0);
         }
-        if let Some(cost) = self.known.borrow().get(&key) {
-            return (*cost, 0);
+        if let Some(warm) = self.known.borrow().get(&key) {
+            return (warm.clone(), 0);
         }
         let used = reading.indexes();
         let parts: Vec<_> = scope
@@ -75,18 +89,22 @@ impl Warmth {
             params: scope.params,
         };
         // SAFETY: the caller's promise; the copy is the planner's to scribble on.
-        let cost = unsafe {
+        let warm = unsafe {
             let _costs = PageCosts::towards_memory(self.share);
             let copy = pg_sys::copyObjectImpl(query.cast()).cast();
             let planned = scope::plan(copy, source, &narrow);
-            (*(*planned).planTree).total_cost
+            let reading = planwalk::read(planned);
+            Warm {
+                cost: reading.cost,
+                early_stops: early_stops(&reading),
+            }
         };
         let mut known = self.known.borrow_mut();
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(key, cost);
-        (cost, 1)
+        known.insert(key, warm.clone());
+        (warm, 1)
     }
 
     /// Forgets a statement's plans.

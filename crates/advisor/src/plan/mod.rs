@@ -73,7 +73,7 @@ impl Settings {
     }
 }
 
-/// Share of the time of all statements that an index has to save in the automatic run: what
+/// Share of the time of all statements under the choice that an index has to save in the automatic run: what
 /// saves less is no work for anybody, and each index is one more thing to look after.
 pub const MIN_SHARE: f64 = 1e-5;
 

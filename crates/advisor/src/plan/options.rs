@@ -49,9 +49,10 @@ pub struct Assembled {
 }
 
 /// Where nothing is known of calls a day, a build counts this share of itself for each call of
-/// the workload: enough to decide near-ties for the smaller index and to leave out what saves
-/// next to nothing, whatever the scale of the weights.
-const NEAR_TIE: f64 = 1e-4;
+/// the workload, as if one of its statements ran each second: enough to decide near-ties for
+/// the smaller index and to leave out what saves next to nothing, whatever the scale of the
+/// weights. (Ten times that would refuse what saves a hundredth of the time that is left.)
+const NEAR_TIE: f64 = 1.0 / 86_400.0;
 
 /// Share of the rows that a predicate keeps, by the relation's statistics; 1 without one.
 fn share(definition: &IndexDefinition, size: &SizeEstimate, relation: &RelationInfo) -> f64 {

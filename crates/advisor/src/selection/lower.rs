@@ -223,7 +223,7 @@ fn charge_storage(problem: &Problem, program: &mut Program, current: &[bool]) {
 }
 
 /// Candidates that even beside their best companions would save less than `min_share` of the
-/// time that all statements take now.
+/// time that all statements take ([`Problem::base_ms`]; now where it is not given).
 fn refused_for_share(
     problem: &Problem,
     program: &Program,
@@ -233,12 +233,12 @@ fn refused_for_share(
     if problem.rules.min_share <= 0.0 {
         return refused;
     }
-    let mut total = 0.0;
+    let mut total_now = 0.0;
     let mut saves = vec![0.0; problem.options.len()];
     let mut best: BTreeMap<usize, f64> = BTreeMap::new();
     for (q, statement) in problem.statements.iter().enumerate() {
         let now = program.atom_taken(q, current).cost;
-        total += statement.weight * now;
+        total_now += statement.weight * now;
         best.clear();
         for atom in &statement.atoms {
             for &o in &atom.options {
@@ -250,6 +250,7 @@ fn refused_for_share(
             saves[o] += statement.weight * (now - cost).max(0.0);
         }
     }
+    let total = problem.base_ms.unwrap_or(total_now);
     for (k, option) in problem.options.iter().enumerate() {
         if option.status == Status::Candidate
             && saves[k] > 0.0

@@ -131,8 +131,8 @@ pub struct Rules {
     pub max_regression: f64,
     /// An index must make some statement cheaper by at least this share.
     pub min_improvement: f64,
-    /// An index must be able to save at least this share of the time of all statements now;
-    /// 0 where the price of building decides.
+    /// An index must be able to save at least this share of the time that all statements take
+    /// ([`Problem::base_ms`]); 0 where the price of building decides.
     pub min_share: f64,
     /// What room for indexes costs: candidates as large as all tables of the problem together
     /// must save this share of the time that the statements take ([`Problem::base_ms`]),
@@ -184,8 +184,8 @@ pub struct Problem {
     pub tables: Vec<TableState>,
     /// Limits.
     pub rules: Rules,
-    /// Time of all statements that the price of room refers to, milliseconds a day; `None`:
-    /// what they take now.
+    /// Time of all statements that the price of room and the least share refer to,
+    /// milliseconds a day; `None`: what they take now.
     pub base_ms: Option<f64>,
     /// What was advised last time (which options should exist), where there was a last time.
     pub previous: Option<Vec<bool>>,

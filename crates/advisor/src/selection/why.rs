@@ -29,7 +29,8 @@ pub enum Reason {
     Decided(String),
     /// No statement gets cheaper by `min_improvement`; the best share it reaches.
     TooLittleImprovement(f64),
-    /// It saves less than `min_share` of the time of all statements; the share it saves at most.
+    /// It saves less than `min_share` of the time that all statements take under the choice; the
+    /// share it saves at most.
     TooSmallShare(f64),
     /// What is chosen already serves the same statements.
     NothingLeftToGain,
@@ -408,7 +409,7 @@ fn sentence(problem: &Problem, d: &Decision) -> String {
         Reason::TooSmallShare(share) => {
             let _ = write!(
                 s,
-                "could save {:.4} % of the time of all statements at most; less than {} % is not worth an index",
+                "could save {:.4} % of the time that all statements take under the choice; less than {} % is not worth an index",
                 100.0 * share,
                 100.0 * problem.rules.min_share
             );
