@@ -226,3 +226,60 @@ fn a_field_that_is_not_to_be_indexed_is_in_no_candidate() {
     );
     assert_proposes(&advice(&mut session, &queries, ""), &["created_at"]);
 }
+
+/// The planner walks an index in the order that is asked for and expects the twentieth match
+/// soon, although all matches lie together: an index that finds them is worth having beside it.
+#[test]
+fn a_limit_is_not_believed_where_its_rows_lie_together_every_major() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE TABLE people (id int PRIMARY KEY, name text COLLATE \"en-x-icu\" NOT NULL, note text);
+         INSERT INTO people
+             SELECT g, chr(97 + g * 7919 % 26) || chr(97 + g % 5) || md5(g::text), repeat('x', 200)
+             FROM generate_series(1, 100000) AS g",
+    );
+    session.run("VACUUM ANALYZE people");
+    // Pages of the list need the order; it is there already.
+    session.run("CREATE INDEX people_name ON people (name)");
+    let search = "SELECT id, name FROM people WHERE name LIKE 'mc%' ORDER BY name LIMIT 10";
+    let plan = session.text(&format!("EXPLAIN (FORMAT JSON) {search}"));
+    assert!(plan.contains("people_name"), "the trap is not set: {plan}");
+    let rows = session.rows(&format!(
+        "SELECT definition, benefit_percent FROM indexpilot.advise(ARRAY[$q${search}$q$])"
+    ));
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let value = |i: usize| rows[0][i].clone().expect("a value");
+    assert!(value(0).contains("text_pattern_ops"), "{rows:?}");
+    // The planner's own estimates differ by half.
+    let benefit: f64 = value(1).parse().expect("a number");
+    assert!(benefit > 90.0, "{rows:?}");
+    session.run(&value(0));
+    session.run("VACUUM ANALYZE people");
+    let plan = session.text(&format!("EXPLAIN (FORMAT JSON) {search}"));
+    assert!(!plan.contains("\"people_name\""), "{plan}");
+}
+
+#[test]
+fn a_foreign_key_is_priced_by_what_its_checks_search_every_major() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    shop(&mut session);
+    let delete = "DELETE FROM customers WHERE id = 17";
+    let rows = session.rows(&format!(
+        "SELECT definition, cost_before > 10 * cost_after, statements, reason
+         FROM indexpilot.advise(ARRAY['SELECT * FROM customers WHERE id = 5', $q${delete}$q$])"
+    ));
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let value = |i: usize| rows[0][i].clone().expect("a value");
+    assert!(value(0).contains("(\"customer_id\")"), "{rows:?}");
+    assert_eq!((value(1), value(2)), ("t".into(), "{2}".into()));
+    assert!(value(3).contains("foreign key"), "{rows:?}");
+    // An update of what nobody refers to causes no search, and an index ends it.
+    let update = "UPDATE customers SET name = 'x' WHERE id = 17";
+    assert_eq!(advice(&mut session, &[update], ""), Vec::<String>::new());
+    let key = "UPDATE customers SET id = 70000 WHERE id = 17";
+    assert_proposes(&advice(&mut session, &[key], ""), &["(\"customer_id\")"]);
+    session.run(&value(0));
+    assert_eq!(advice(&mut session, &[delete], ""), Vec::<String>::new());
+}

@@ -12,6 +12,7 @@ pub mod history;
 pub mod lint;
 mod load;
 pub mod rebuild;
+mod references;
 pub mod run;
 pub mod session;
 mod statistics;

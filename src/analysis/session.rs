@@ -1,16 +1,18 @@
 //! `advise()`: statements given by hand, priced in the caller's session with the caller's
 //! rights. Nothing is captured, nothing is stored.
 
-use super::{configuration, setup};
+use super::{configuration, references, setup};
 use crate::pg::catalog::{ServerCatalog, share_in_cache};
 use crate::pg::clock;
 use crate::pg::whatif::{Planner, StatementSource};
+use indexpilot_advisor::plan::MS_PER_UNIT;
 use indexpilot_advisor::pricing::Load;
 use indexpilot_advisor::selection::{Pulse, SelectionError};
 use indexpilot_advisor::workload::Statement;
 use indexpilot_model::StatementId;
 use indexpilot_model::price::PriceError;
 use indexpilot_pipeline::{Analysis, NotAnalysed, analyse};
+use std::collections::HashMap;
 
 /// What the caller asked for; `None` is the setting's value.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,9 @@ pub struct Request {
 /// Least share of the time of all statements under the choice that an index saves: nothing is
 /// known of calls a day, and below a thousandth the weights themselves are guesses.
 const MIN_SHARE: f64 = 1e-3;
+
+/// Which statement of the list causes a statement that is not in it.
+pub type Causes = HashMap<StatementId, StatementId>;
 
 /// Length of a statement's label.
 const LABEL: usize = 80;
@@ -64,9 +69,13 @@ fn pulse(deadline: i64) -> impl FnMut() -> Pulse {
 
 /// Analyses the caller's statements.
 ///
+/// A statement's identity is its position in the list, from 1. What a foreign key has searched
+/// for it is a statement of its own with a later identity; the second part of the result tells
+/// by which statement of the list each is caused.
+///
 /// # Errors
 /// What the solver reports; a cancel is raised.
-pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), SelectionError> {
+pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     let mut config = configuration();
     if let Some(columns) = request.max_columns {
         config.max_columns_per_index = columns;
@@ -98,6 +107,21 @@ pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), Selection
     let mut catalog = ServerCatalog::default();
     let mut statements = Vec::new();
     let mut failed = Vec::new();
+    let mut causes = Causes::new();
+    let assumed = |id, label, shapes, calls| Statement {
+        id,
+        label,
+        shapes,
+        calls_per_day: calls,
+        rows_per_call: 1.0,
+        load: Load::Assumed {
+            calls_per_day: calls,
+            ms_per_unit: MS_PER_UNIT,
+        },
+        constants_fixed: false,
+        max_regression: None,
+        tenants: Vec::new(),
+    };
     for (position, query) in request.queries.iter().enumerate() {
         let id = StatementId(position as u64 + 1);
         let source = StatementSource::Text {
@@ -121,20 +145,27 @@ pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), Selection
             }
         };
         let calls = request.weights.get(position).copied().unwrap_or(1.0);
-        statements.push(Statement {
-            id,
-            label: label(query),
-            shapes,
-            calls_per_day: calls,
-            rows_per_call: 1.0,
-            load: Load::Assumed {
-                calls_per_day: calls,
-                ms_per_unit: setup.plan.ms_per_unit,
-            },
-            constants_fixed: false,
-            max_regression: None,
-            tenants: Vec::new(),
-        });
+        // At least one row each time: how many is not known.
+        for search in references::searches(&shapes, &mut catalog) {
+            let caused = StatementId((request.queries.len() + causes.len()) as u64 + 1);
+            causes.insert(caused, id);
+            let source = StatementSource::Text {
+                sql: search.query,
+                samples: Vec::new(),
+            };
+            match planner
+                .add_statement(caused, source)
+                .and_then(|()| planner.shapes(caused))
+            {
+                Ok(shapes) => statements.push(assumed(caused, search.label, shapes, calls)),
+                Err(failure) if failure.error == PriceError::Cancelled => failure.raise(),
+                Err(failure) => failed.push(NotAnalysed {
+                    what: search.label,
+                    why: failure.message,
+                }),
+            }
+        }
+        statements.push(assumed(id, label(query), shapes, calls));
     }
     let mut analysis = analyse(
         &mut planner,
@@ -144,5 +175,5 @@ pub fn advise(request: &Request) -> Result<(Analysis, Vec<Statement>), Selection
         &mut pulse(deadline),
     )?;
     analysis.not_analysed.splice(0..0, failed);
-    Ok((analysis, statements))
+    Ok((analysis, causes))
 }

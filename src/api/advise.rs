@@ -64,7 +64,7 @@ fn advise(
         max_regression,
         time_limit,
     };
-    let (analysis, statements) = match session::advise(&request) {
+    let (analysis, causes) = match session::advise(&request) {
         Ok(found) => found,
         Err(SelectionError::Cancelled) => {
             ereport!(
@@ -113,7 +113,11 @@ fn advise(
                 let weight = gain.calls_per_day;
                 before += weight * gain.cost_before.unwrap_or(0.0);
                 after += weight * gain.cost_after.unwrap_or(0.0);
-                numbers.push(i32::try_from(gain.statement.0).unwrap_or(i32::MAX));
+                let listed = causes.get(&gain.statement).unwrap_or(&gain.statement);
+                let number = i32::try_from(listed.0).unwrap_or(i32::MAX);
+                if !numbers.contains(&number) {
+                    numbers.push(number);
+                }
             }
             let definition = match &recommendation.kind {
                 IntentKind::CreateIndex { definition, name } => {
@@ -135,6 +139,5 @@ fn advise(
             )
         })
         .collect();
-    drop(statements);
     TableIterator::new(rows)
 }

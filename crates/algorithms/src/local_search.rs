@@ -59,11 +59,22 @@ fn flips(state: &mut State<'_, '_>, free: &[usize], end: u64, effort: &mut Effor
     any
 }
 
+/// By what the next addition is chosen.
+#[derive(Clone, Copy, PartialEq)]
+enum By {
+    /// What it gains.
+    Gain,
+    /// What it gains for its use of the first limit: where that is full, the addition that
+    /// gains most is a twin of what was dropped and leaves no room for anything else.
+    Density,
+}
+
 /// For each chosen index: drop it and fill the room with the best additions; keep the
 /// exchange where it improves. (A swap where one addition is enough; more where a large
 /// index gives way to several small ones.) Additions are looked for among the indexes that
 /// share a query with it, and where a limit is full among all that gained most when last
-/// looked at.
+/// looked at; then the best are those of most gain, and those of most gain for their room
+/// (G. Dantzig's rule for the knapsack, Operations Research 5(2), 1957).
 fn swaps(
     layout: &Layout<'_>,
     state: &mut State<'_, '_>,
@@ -86,7 +97,21 @@ fn swaps(
     }
     wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     wanted.truncate(64);
-    for &out in free {
+    let mut size = vec![0.0; state.chosen.len()];
+    if let Some(limit) = layout.program.limits.first() {
+        for &(i, amount) in &limit.terms {
+            size[i as usize] = amount;
+        }
+    }
+    let rules: &[By] = if wanted.is_empty() {
+        &[By::Gain]
+    } else {
+        &[By::Gain, By::Density]
+    };
+    for (&out, &by) in free
+        .iter()
+        .flat_map(|out| rules.iter().map(move |by| (out, by)))
+    {
         if !state.chosen[out] {
             continue;
         }
@@ -106,15 +131,23 @@ fn swaps(
         // Three additions for one drop; more is the branch and bound's business.
         while added.len() < 3 {
             let now = state.score();
-            let mut best = None;
+            let mut best: Option<(usize, f64)> = None;
             for &i in &candidates {
                 if state.chosen[i] {
                     continue;
                 }
                 let (after, steps) = state.peek(i);
                 effort.spend(steps);
-                if after.better_than(&now) && best.is_none_or(|(_, b)| after.better_than(&b)) {
-                    best = Some((i, after));
+                if !after.better_than(&now) {
+                    continue;
+                }
+                let gain = now.objective - after.objective;
+                let worth = match by {
+                    By::Gain => gain,
+                    By::Density => gain / size[i].max(f64::MIN_POSITIVE),
+                };
+                if best.is_none_or(|(_, most)| worth > most) {
+                    best = Some((i, worth));
                 }
             }
             let Some((i, _)) = best else { break };

@@ -5,7 +5,8 @@ use super::explore::{Asker, Halt, Pricing};
 use super::verify::{self, Correction};
 use super::{Load, Workload, lattice::Known};
 use crate::selection::solve::assess;
-use crate::selection::{Problem, Pulse, SearchLimits, SelectionError, Solution, Status, solve};
+use crate::selection::solve::solve_from;
+use crate::selection::{Problem, Pulse, SearchLimits, SelectionError, Solution, Status};
 use indexpilot_model::WhatIf;
 use std::collections::HashSet;
 
@@ -142,14 +143,15 @@ pub fn advise(
         let mut problem = verify::problem(workload, &pricings, &corrections);
         base.set(&mut problem);
         // (The search asks the pulse before it starts.)
-        let solution = solve(&problem, search, pulse)?;
+        let last = visited.last().map(std::slice::from_ref).unwrap_or_default();
+        let solution = solve_from(&problem, last, search, pulse)?;
         let priced_right = base.agrees(&problem, &solution.chosen);
         // The rounds share the steps; a later one starts from the last answer anyway.
         let least = (limits.search.steps / 10).max(40_000 * workload.statements.len() as u64);
         search.steps = search.steps.saturating_sub(solution.steps).max(least);
-        if !visited.contains(&solution.chosen) {
-            visited.push(solution.chosen.clone());
-        }
+        // The last is what the next round starts from.
+        visited.retain(|chosen| *chosen != solution.chosen);
+        visited.push(solution.chosen.clone());
         if halted {
             break;
         }
@@ -414,7 +416,7 @@ fn best_visited(
     go_on(pulse)?;
     let mut problem = verify::problem(workload, pricings, corrections);
     base.set(&mut problem);
-    let bound = solve(&problem, search, pulse)?;
+    let bound = solve_from(&problem, &sets, search, pulse)?;
     let mut best: Option<Solution> = None;
     for chosen in sets {
         go_on(pulse)?;

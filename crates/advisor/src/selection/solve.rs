@@ -85,8 +85,24 @@ impl From<Malformed> for SelectionError {
 }
 
 /// Chooses. `pulse` is asked at least every millisecond or so whether to go on.
+///
+/// # Errors
+/// A malformed problem, a cancel, or that no choice keeps the rules.
 pub fn solve(
     problem: &Problem,
+    limits: SearchLimits,
+    pulse: &mut dyn FnMut() -> Pulse,
+) -> Result<Solution, SelectionError> {
+    solve_from(problem, &[], limits, pulse)
+}
+
+/// [`solve`], starting from choices that were good for much the same problem.
+///
+/// # Errors
+/// As [`solve`].
+pub fn solve_from(
+    problem: &Problem,
+    known: &[Vec<bool>],
     limits: SearchLimits,
     pulse: &mut dyn FnMut() -> Pulse,
 ) -> Result<Solution, SelectionError> {
@@ -99,6 +115,7 @@ pub fn solve(
     let current = problem.current();
     let mut seeds = vec![current.clone()];
     seeds.extend(problem.previous.clone());
+    seeds.extend_from_slice(known);
     let mut effort = Effort::new(limits.steps, pulse);
     let goal = Goal {
         gap: limits.gap,
