@@ -143,15 +143,15 @@ pub fn advise(
         let mut problem = verify::problem(workload, &pricings, &corrections);
         base.set(&mut problem);
         // (The search asks the pulse before it starts.)
-        let last = visited.last().map(std::slice::from_ref).unwrap_or_default();
-        let solution = solve_from(&problem, last, search, pulse)?;
+        let solution = solve_from(&problem, &visited, search, pulse)?;
         let priced_right = base.agrees(&problem, &solution.chosen);
-        // The rounds share the steps; a later one starts from the last answer anyway.
-        let least = (limits.search.steps / 10).max(40_000 * workload.statements.len() as u64);
+        // The rounds share the steps; a later one starts from the earlier answers, but has to
+        // get somewhere else where new prices say so.
+        let least = (limits.search.steps / 4).max(40_000 * workload.statements.len() as u64);
         search.steps = search.steps.saturating_sub(solution.steps).max(least);
-        // The last is what the next round starts from.
-        visited.retain(|chosen| *chosen != solution.chosen);
-        visited.push(solution.chosen.clone());
+        if !visited.contains(&solution.chosen) {
+            visited.push(solution.chosen.clone());
+        }
         if halted {
             break;
         }
