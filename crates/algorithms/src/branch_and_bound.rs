@@ -11,6 +11,7 @@ use crate::effort::{Effort, Stop};
 use crate::greedy::{Measure, construct};
 use crate::local_search::improve;
 use crate::presolve::{Reduced, reduce};
+use crate::price_directed;
 use crate::program::{Fix, Program, Score};
 use crate::ruin_and_recreate;
 use crate::selection_state::{Layout, State};
@@ -176,7 +177,8 @@ fn found(
     }
 }
 
-/// The best of the seeds, nothing, and both greedies, each improved by local search.
+/// The best of the seeds, nothing, both greedies and what prices for room make, each improved
+/// by local search.
 fn incumbent(
     layout: &Layout<'_>,
     seeds: &[Vec<bool>],
@@ -204,6 +206,10 @@ fn incumbent(
         if !effort.open() {
             break;
         }
+    }
+    // A fifth of the work: where room is short this is where good choices come from.
+    for chosen in price_directed::choices(program, &best, effort.limit() / 5, effort) {
+        offer(layout, chosen, &mut best, &mut best_score, effort);
     }
     if effort.open() {
         let shaken = ruin_and_recreate::improve(layout, &best, effort.limit() / 10, effort);

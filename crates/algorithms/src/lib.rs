@@ -10,6 +10,7 @@
 //! | [`presolve`] | dominated configurations and indexes | Savelsbergh, ORSA J. Computing 6(4), 1994 |
 //! | [`greedy`] | the two greedy constructions | Chaudhuri, Narasayya: AutoAdmin, VLDB 1997; Schlosser, Kossmann, Boissier: Extend, ICDE 2019 |
 //! | [`local_search`] | add, drop and swap moves to a local optimum | Kuehn, Hamburger, Management Science 9(4), 1963 |
+//! | [`price_directed`] | a price in place of a limit | Everett, Operations Research 11(3), 1963 |
 //! | [`ruin_and_recreate`] | a neighbourhood taken out and built anew | Schrimpf et al., J. Comp. Physics 159, 2000 |
 //! | `knapsack` | the continuous knapsack | Dantzig, Operations Research 5(2), 1957 |
 //! | [`volume`] | Lagrangian bound by the volume algorithm | Barahona, Anbil, Math. Programming 87, 2000 |
@@ -25,6 +26,7 @@ pub mod lexicographic;
 pub mod local_search;
 mod multipliers;
 pub mod presolve;
+pub mod price_directed;
 pub mod program;
 pub mod ruin_and_recreate;
 pub mod selection_state;
