@@ -20,7 +20,7 @@ const OPERATIONS_A_DAY: f64 = 100.0 * 86_400.0;
 
 /// Examples of each statement that `advise()` is told of: tenants differ in size by a factor of a hundred and
 /// searches in what they find, so that a few would tell of the usual case only.
-const EXAMPLES: usize = 20;
+const EXAMPLES: usize = 10;
 
 /// What to demonstrate.
 #[derive(Clone, Debug)]

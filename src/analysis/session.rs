@@ -39,6 +39,9 @@ pub struct Request {
 /// known of calls a day, and half a per cent is what the planner's estimates err by anyway.
 const MIN_SHARE: f64 = 5e-3;
 
+/// Default of `advise()`'s time limit, seconds, which the bounds of the search are made for.
+const USUAL_TIME_LIMIT: f64 = 30.0;
+
 /// Which statement of the list causes a statement that is not in it.
 pub type Causes = HashMap<StatementId, StatementId>;
 
@@ -101,6 +104,10 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     setup.plan.rules.max_write_overhead = None;
     // Without a yesterday there is nothing to stay close to.
     setup.plan.rules.switch_share = 0.0;
+    // Who gives more time than usual gets a longer search, and all statements looked at closely.
+    let patience = (request.time_limit / USUAL_TIME_LIMIT).clamp(1.0, 10.0);
+    setup.limits.search.steps = (setup.limits.search.steps as f64 * patience) as u64;
+    setup.limits.few = (setup.limits.few as f64 * patience) as usize;
     let deadline = clock::now() + (request.time_limit * 1e6) as i64;
     let mut planner = Planner::with_sample_rows(super::SAMPLE_ROWS);
     planner.set_warmth(share_in_cache());

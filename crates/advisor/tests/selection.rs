@@ -235,6 +235,10 @@ fn what_hardly_ever_runs_gets_no_index() {
         solution.why[wanted].reason,
         Reason::TooSmallShare(share) if share > 0.0 && share <= 1.0
     ));
+    // Measured by the time that is left when full scans are gone, the same saving is much.
+    problem.base_ms = Some(1e-6);
+    assert_eq!(answer(&problem).chosen, chosen);
+    problem.base_ms = None;
     // A share that it does save changes nothing.
     problem.rules.min_share = 1e-9;
     assert_eq!(answer(&problem).chosen, chosen);

@@ -296,6 +296,7 @@ impl Planner {
                 parts: &shown.parts,
                 carriers,
                 hidden,
+                only: None,
                 params,
             };
             let mut sample = SampleCost::default();

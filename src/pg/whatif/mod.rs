@@ -217,6 +217,7 @@ impl Planner {
                     parts: &[],
                     carriers: &[],
                     hidden: &[],
+                    only: None,
                     params,
                 };
                 for query in &statement.queries {

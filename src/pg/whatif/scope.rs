@@ -25,6 +25,9 @@ pub(super) struct Scope<'a> {
     pub carriers: &'a [*const Carrier],
     /// Real indexes to hide.
     pub hidden: &'a [pg_sys::Oid],
+    /// Where given, all other real indexes are hidden too, but for unique ones: joins are
+    /// planned differently without them.
+    pub only: Option<&'a [u32]>,
     /// The parameter list of the call, which tells it from all others.
     pub params: pg_sys::ParamListInfo,
 }
@@ -168,7 +171,12 @@ unsafe extern "C-unwind" fn adjust(
             return;
         };
         if !scope.hidden.is_empty() {
-            hide(rel, scope.hidden);
+            keep_indexes(rel, |info| !scope.hidden.contains(&info.indexoid));
+        }
+        if let Some(only) = scope.only {
+            keep_indexes(rel, |info| {
+                info.unique || only.contains(&info.indexoid.to_u32())
+            });
         }
         // The parent of an inheritance tree holds nothing that could be scanned.
         if inhparent {
@@ -302,13 +310,16 @@ unsafe fn may_see(root: *mut pg_sys::PlannerInfo, rel: *mut pg_sys::RelOptInfo) 
     }
 }
 
-/// Takes hidden indexes out of what the planner sees of a relation.
-unsafe fn hide(rel: *mut pg_sys::RelOptInfo, hidden: &[pg_sys::Oid]) {
+/// Takes all other indexes out of what the planner sees of a relation.
+unsafe fn keep_indexes(
+    rel: *mut pg_sys::RelOptInfo,
+    is_kept: impl Fn(&pg_sys::IndexOptInfo) -> bool,
+) {
     // SAFETY: the list holds IndexOptInfos; a new list replaces it.
     unsafe {
         let mut kept = std::ptr::null_mut();
         for info in items::<pg_sys::IndexOptInfo>((*rel).indexlist) {
-            if !hidden.contains(&(*info).indexoid) {
+            if is_kept(&*info) {
                 kept = pg_sys::lappend(kept, info.cast());
             }
         }
