@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ pub struct Builder {
     env: Vec<(String, String)>,
     options: String,
     own_identity: bool,
+    data: Option<PathBuf>,
 }
 
 impl Builder {
@@ -72,6 +73,14 @@ impl Builder {
         self
     }
 
+    /// Starts from a copy of this data directory (of a cluster that was shut down) rather than
+    /// from an empty one.
+    #[must_use]
+    pub fn copy_of(mut self, data: &Path) -> Self {
+        self.data = Some(data.to_owned());
+        self
+    }
+
     /// Makes and starts the cluster.
     ///
     /// # Panics
@@ -98,7 +107,7 @@ impl Builder {
             Identity::get().make_dir(&data);
             server.initdb(&data);
         } else {
-            copy_as_user(&server.template(), &data);
+            copy_as_user(&self.data.unwrap_or_else(|| server.template()), &data);
         }
         let mut conf = cluster.base_conf();
         if !self.preload.is_empty() {
@@ -139,6 +148,7 @@ impl Cluster {
             env: Vec::new(),
             options: String::new(),
             own_identity: false,
+            data: None,
         }
     }
 
@@ -361,6 +371,24 @@ impl Cluster {
     pub fn restart(&mut self) {
         self.stop(Signal::SIGINT);
         self.start();
+    }
+
+    /// Keeps a copy of the data directory of a stopped cluster, for [`Builder::copy_of`].
+    ///
+    /// # Panics
+    /// When the cluster is running, or the copy fails.
+    pub fn keep_data(&self, to: &Path) {
+        assert!(self.postmaster.is_none(), "the cluster is running");
+        let part = to.with_extension("part");
+        let _ = fs::remove_dir_all(&part);
+        let _ = fs::remove_dir_all(to);
+        let parent = to.parent().expect("a directory in the source tree");
+        fs::create_dir_all(parent).unwrap_or_else(|e| panic!("{}: {e}", parent.display()));
+        run(Command::new("cp")
+            .args(["-a", "--reflink=auto"])
+            .arg(self.data())
+            .arg(&part));
+        fs::rename(&part, to).unwrap_or_else(|e| panic!("{}: {e}", to.display()));
     }
 
     /// Makes the server read its configuration, and waits until the postmaster has.

@@ -39,9 +39,10 @@ use pgrx::datum::Uuid;
 use pgrx::spi::SpiResult;
 use std::cell::Cell;
 
-/// Rows of a relation that sizes are estimated from: a tenth of ANALYZE's sample, which keeps
-/// sizes within a few per cent at a tenth of the time, and there are hundreds of candidates.
-const SAMPLE_ROWS: usize = 3_000;
+/// Rows of a relation for which expressions and predicates of candidates are evaluated: an
+/// eighth of the sample, because each candidate calls users' functions for all of them, and
+/// there are hundreds of candidates.
+const EVALUATED_ROWS: usize = 4_000;
 
 /// Gap at which the search is content. Below the planner's noise (half a per cent), because
 /// within it indexes that save nothing could ride along.

@@ -151,7 +151,7 @@ fn analyse_captured(
         .unwrap_or(started);
     let span_days = ((started - oldest) as f64 / 86_400e6).clamp(SHORTEST_SPAN, WINDOW_DAYS);
     let mut ports = Ports {
-        planner: Planner::with_sample_rows(super::SAMPLE_ROWS),
+        planner: Planner::with_evaluated_rows(super::EVALUATED_ROWS),
         catalog: ServerCatalog::default(),
     };
     let warmth = warmth(captured);

@@ -109,7 +109,7 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     setup.limits.search.steps = (setup.limits.search.steps as f64 * patience) as u64;
     setup.limits.few = (setup.limits.few as f64 * patience) as usize;
     let deadline = clock::now() + (request.time_limit * 1e6) as i64;
-    let mut planner = Planner::with_sample_rows(super::SAMPLE_ROWS);
+    let mut planner = Planner::with_evaluated_rows(super::EVALUATED_ROWS);
     planner.set_warmth(share_in_cache());
     let mut catalog = ServerCatalog::default();
     let mut statements = Vec::new();

@@ -2,18 +2,21 @@
 //! backend, and of its client where that is where it thinks.
 
 use crate::Query;
-use crate::judge::backend_seconds;
-use indexpilot_tests::{Cluster, Session};
+use crate::measure::backend_seconds;
+use indexpilot_tests::Session;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::process::Command;
+
+/// Our advice, as `advise()` gives it.
+pub const OURS: &str = "IndexPilot";
+/// What verification leaves of it.
+pub const OURS_VERIFIED: &str = "IndexPilot, verified";
 
 /// A set of indexes.
 #[derive(Clone, Debug)]
 pub struct Advice {
     /// Who.
-    pub tool: &'static str,
+    pub tool: String,
     /// MB (10⁶ bytes); infinite where the tool knows no budget.
     pub budget: f64,
     /// CREATE INDEX statements without a name.
@@ -58,7 +61,7 @@ pub fn indexpilot(session: &mut Session, queries: &[Query], budget: f64) -> Advi
         (budget * 1e6) as i64
     ));
     Advice {
-        tool: "IndexPilot",
+        tool: OURS.to_owned(),
         budget,
         definitions: rows.iter().map(|d| anonymous(d)).collect(),
         seconds: backend_seconds(session) - start,
@@ -162,7 +165,7 @@ pub fn greedy(session: &mut Session, queries: &[Query], budget: f64) -> Advice {
     }
     session.run("SELECT hypopg_reset()");
     Advice {
-        tool: "greedy",
+        tool: "greedy".to_owned(),
         budget,
         definitions: chosen,
         seconds: backend_seconds(session) - start,
@@ -185,7 +188,7 @@ pub fn qualstats(session: &mut Session, queries: &[Query]) -> Advice {
              pg_qualstats_index_advisor(min_filter => 0, min_selectivity => 0)->'indexes') AS v",
     );
     Advice {
-        tool: "pg_qualstats",
+        tool: "pg_qualstats".to_owned(),
         budget: f64::INFINITY,
         definitions: found.iter().map(|d| anonymous(d)).collect(),
         seconds: backend_seconds(session) - start,
@@ -215,55 +218,4 @@ pub fn cut(session: &mut Session, all: &Advice, budget: f64) -> Advice {
         definitions,
         ..all.clone()
     }
-}
-
-/// postgres-mcp's DTA with its defaults (30 seconds, three columns).
-pub fn dta(
-    cluster: &Cluster,
-    peers: &Path,
-    out: &Path,
-    queries: &[Query],
-    budget: f64,
-) -> Option<Advice> {
-    let file = out.join("queries.json");
-    let texts: Vec<&str> = queries.iter().map(|q| q.sql.as_str()).collect();
-    std::fs::write(&file, serde_json::to_string(&texts).expect("JSON")).expect("a file");
-    let url = format!(
-        "postgresql://postgres@localhost:{}/postgres?host={}",
-        cluster.port(),
-        cluster.sockets().display()
-    );
-    let script = indexpilot_tests::workspace().join("bench/advisor/dta.py");
-    let said = Command::new(peers.join("venv/bin/python"))
-        .arg(script)
-        .arg(url)
-        .arg(format!("{}", budget as i64))
-        .arg(&file)
-        .output()
-        .expect("python");
-    let text = String::from_utf8_lossy(&said.stdout);
-    let Some(answer) = text
-        .lines()
-        .last()
-        .and_then(|line| serde_json::from_str::<Value>(line).ok())
-    else {
-        eprintln!("postgres-mcp: {}", String::from_utf8_lossy(&said.stderr));
-        return None;
-    };
-    if let Some(error) = answer["error"].as_str() {
-        eprintln!("postgres-mcp: {error}");
-    }
-    Some(Advice {
-        tool: "postgres-mcp",
-        budget,
-        definitions: answer["definitions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(anonymous)
-            .collect(),
-        seconds: answer["seconds"].as_f64().unwrap_or(f64::NAN),
-        calls: None,
-    })
 }

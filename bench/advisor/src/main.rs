@@ -1,18 +1,22 @@
-//! Advice on TPC-H at four storage budgets: IndexPilot, a simple greedy, pg_qualstats' advisor and
-//! postgres-mcp's DTA. Nobody is judged by itself: the sets are estimated by HypoPG, really
-//! built in a database that no advisor has seen, and timed there in turn.
+//! Advice on TPC-H at four storage budgets: IndexPilot, a simple greedy and pg_qualstats'
+//! advisor. Nobody is judged by itself: the sets are estimated by HypoPG, really built in a
+//! database that no advisor has seen, and timed there in turn. IndexPilot's set is judged a
+//! second time as its verification leaves it: what made a statement slower is taken back.
 //!
-//! Environment: SCALE, ROUNDS, BUDGETS (MB, separated by spaces), INDEXPILOT_PEERS.
+//! Environment: SCALE, ROUNDS, MINUTES, BUDGETS (MB, separated by spaces), INDEXPILOT_PEERS.
 
 mod advisors;
 #[path = "../../whatif/src/data.rs"]
 mod data;
 mod judge;
+mod kept;
+mod measure;
 mod report;
+mod verification;
 
-use advisors::Advice;
-use indexpilot_tests::{Cluster, Server, Session};
+use indexpilot_tests::Server;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// A setting from the environment.
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
@@ -69,9 +73,16 @@ fn add_qualstats(server: &Server, peers: &Path) -> bool {
         .is_ok()
 }
 
+/// Says how far the run is, with the minutes since its start.
+pub fn progress(start: Instant, what: &str) {
+    eprintln!("[{:5.1} min] {what}", start.elapsed().as_secs_f64() / 60.0);
+}
+
 fn main() {
+    let start = Instant::now();
     let scale: f64 = setting("SCALE", 1.0);
     let rounds: usize = setting("ROUNDS", 5);
+    let minutes: f64 = setting("MINUTES", 45.0);
     let budgets: Vec<f64> = match std::env::var("BUDGETS") {
         Ok(list) => list
             .split_whitespace()
@@ -84,52 +95,51 @@ fn main() {
     let peers = std::env::var("INDEXPILOT_PEERS").ok().map(PathBuf::from);
     let server = Server::get(15);
     let qualstats = peers.as_ref().is_some_and(|dir| add_qualstats(server, dir));
+    let kept = kept::Kept::new(&out, scale);
+    if !kept.is_there() {
+        progress(start, &format!("loading TPC-H, scale factor {scale}"));
+        kept.load(scale);
+    }
+    progress(start, "starting from a copy of the loaded data");
     let libraries = if qualstats {
         "indexpilot, hypopg, pg_qualstats"
     } else {
         "indexpilot, hypopg"
     };
-    let cluster = Cluster::builder()
-        .preload(libraries)
-        .conf(
-            "shared_buffers = '4GB'\neffective_cache_size = '8GB'\nwork_mem = '64MB'
-             maintenance_work_mem = '512MB'\nautovacuum = off\nfsync = off\nmax_wal_size = '16GB'
-             max_parallel_workers_per_gather = 0\njit = off
-             pg_qualstats.enabled = off\npg_qualstats.sample_rate = 1
-             indexpilot.disabled_modules = 'capture, worker'",
-        )
-        .start();
+    let cluster = kept.cluster(libraries);
     let queries = queries();
-    eprintln!("loading TPC-H, scale factor {scale}");
-    let mut session = cluster.session();
-    data::tpch(&mut session, scale);
-    session.run("VACUUM (FREEZE, ANALYZE)");
-    drop(session);
-    // The judge's database is a copy with the very same statistics.
-    let mut admin = cluster.session_in("template1");
-    admin.run("CREATE DATABASE judge TEMPLATE postgres STRATEGY file_copy");
-    drop(admin);
-    let mut advice: Vec<Advice> = Vec::new();
     let mut session = cluster.session();
     session.run("CREATE EXTENSION indexpilot; CREATE EXTENSION hypopg");
+    let mut advice = Vec::new();
     for &budget in &budgets {
-        eprintln!("advice at {budget} MB");
-        advice.push(advisors::indexpilot(&mut session, &queries, budget));
-        advice.push(advisors::greedy(&mut session, &queries, budget));
+        let ours = advisors::indexpilot(&mut session, &queries, budget);
+        progress(
+            start,
+            &format!(
+                "IndexPilot at {budget} MB: {} indexes, {:.2} CPU s, {:.0} planner calls",
+                ours.definitions.len(),
+                ours.seconds,
+                ours.calls.unwrap_or(f64::NAN)
+            ),
+        );
+        advice.push(ours);
     }
-    if qualstats {
-        eprintln!("pg_qualstats");
-        let all = advisors::qualstats(&mut session, &queries);
+    let others = kept.peers(&budgets, qualstats, || {
+        let mut advice = Vec::new();
         for &budget in &budgets {
-            advice.push(advisors::cut(&mut session, &all, budget));
+            progress(start, &format!("greedy at {budget} MB"));
+            advice.push(advisors::greedy(&mut session, &queries, budget));
         }
-    }
-    if let Some(dir) = peers.filter(|dir| dir.join("venv/ready").exists()) {
-        for &budget in &budgets {
-            eprintln!("postgres-mcp at {budget} MB");
-            advice.extend(advisors::dta(&cluster, &dir, &out, &queries, budget));
+        if qualstats {
+            progress(start, "pg_qualstats");
+            let all = advisors::qualstats(&mut session, &queries);
+            for &budget in &budgets {
+                advice.push(advisors::cut(&mut session, &all, budget));
+            }
         }
-    }
+        advice
+    });
+    advice.extend(others);
     drop(session);
     for one in &advice {
         eprintln!("{} at {} MB:", one.tool, one.budget);
@@ -137,12 +147,12 @@ fn main() {
             eprintln!("    {definition}");
         }
     }
-    let judged = judge::judge(&cluster, &queries, &advice, rounds);
+    let limits = judge::Limits {
+        start,
+        rounds,
+        minutes,
+    };
+    let (judged, rounds) = judge::judge(&cluster, &queries, advice, &limits);
     report::write(&out, scale, rounds, &queries, &judged);
-}
-
-/// Runs SQL that says nothing.
-pub fn quiet(session: &mut Session, sql: &str) {
-    session.run(sql);
-    let _ = session.notices();
+    progress(start, "done");
 }

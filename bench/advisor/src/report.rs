@@ -1,7 +1,9 @@
 //! One table and one plot.
 
 use crate::Query;
+use crate::advisors::{OURS, OURS_VERIFIED};
 use crate::judge::Judged;
+use crate::measure::median;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -37,12 +39,6 @@ fn totals(one: &Judged) -> Vec<f64> {
         .collect()
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 /// Statements that take more than 1.1 times as long as without any index, with the factor.
 fn slower(one: &Judged, none: &Judged, queries: &[Query]) -> Vec<String> {
     queries
@@ -55,30 +51,97 @@ fn slower(one: &Judged, none: &Judged, queries: &[Query]) -> Vec<String> {
         .collect()
 }
 
+/// The measured total of `one` less that of `other`, round by round, relative to `base`: mean
+/// and half of the 95 % interval.
+fn difference(one: &Judged, other: &Judged, base: f64) -> (f64, f64) {
+    let pairs: Vec<f64> = totals(one)
+        .iter()
+        .zip(totals(other))
+        .map(|(a, b)| (a - b) / base)
+        .collect();
+    interval(&pairs)
+}
+
+/// Ours after verification beside the best of the others, at each budget.
+fn against_others(judged: &[Judged], base: f64) -> String {
+    let mut text = String::from(
+        "\nIndexPilot after verification less the best of the others, as a share of the time without indexes:\n\n\
+         | budget MB | best other | difference |\n|---|---|---|\n",
+    );
+    for one in judged.iter().filter(|j| j.advice.tool == OURS_VERIFIED) {
+        let others = judged[1..].iter().filter(|other| {
+            other.advice.budget == one.advice.budget
+                && other.advice.tool != OURS
+                && other.advice.tool != OURS_VERIFIED
+        });
+        let total = |j: &Judged| interval(&totals(j)).0;
+        if let Some(best) = others.min_by(|a, b| total(a).total_cmp(&total(b))) {
+            let (mean, half) = difference(one, best, base);
+            let _ = writeln!(
+                text,
+                "| {:.0} | {} | {mean:+.3} ± {half:.3} |",
+                one.advice.budget, best.advice.tool
+            );
+        }
+    }
+    text
+}
+
+/// What verification took back, and the sets that stay.
+fn sets(judged: &[Judged], queries: &[Query]) -> String {
+    let mut text = String::from("\nWhat verification took back:\n\n");
+    let mut none = true;
+    for one in judged {
+        for undone in &one.undone {
+            none = false;
+            let _ = writeln!(
+                text,
+                "- at {:.0} MB `{}`: {} took {:.2} times as long",
+                one.advice.budget, undone.definition, queries[undone.query].name, undone.factor
+            );
+        }
+    }
+    if none {
+        text.push_str("nothing\n");
+    }
+    text.push_str("\nThe sets:\n");
+    for one in &judged[1..] {
+        let _ = writeln!(
+            text,
+            "\n{} at {:.0} MB\n",
+            one.advice.tool, one.advice.budget
+        );
+        for definition in &one.advice.definitions {
+            let _ = writeln!(text, "    {definition}");
+        }
+    }
+    text
+}
+
 /// Writes `results.md` and `plot.svg`, and shows the table.
 pub fn write(out: &Path, scale: f64, rounds: usize, queries: &[Query], judged: &[Judged]) {
     let none = &judged[0];
     let base = interval(&totals(none));
     let mut text = format!(
         "TPC-H scale factor {scale}, {} statements, {rounds} measured runs in turn; without indexes {:.2} ± {:.2} CPU s.\n\
-         Estimated, built and measured are relative to that; ± is the 95 % interval.\n\n\
-         | tool | budget MB | indexes | size MB (HypoPG) | estimated | built | measured | slower by > 10 % | CPU s | planner calls |\n\
+         Estimated (HypoPG), built (the planner, with the indexes there) and measured are relative to that; ± is the 95 % interval.\n\n\
+         | budget MB | advisor | estimated | built | measured | statements slower by > 10 % | indexes | size MB, of budget | advisor CPU s | planner calls |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
         queries.len(),
         base.0,
         base.1
     );
-    for one in &judged[1..] {
+    let mut rows: Vec<&Judged> = judged[1..].iter().collect();
+    // By budget; within one in the order in which they were judged.
+    rows.sort_by(|a, b| a.advice.budget.total_cmp(&b.advice.budget));
+    for one in rows {
         let (mean, half) = interval(&totals(one));
         let slow = slower(one, none, queries);
         let _ = writeln!(
             text,
-            "| {} | {:.0} | {} | {:.0} ({:.0}) | {:.3} | {:.3} | {:.3} ± {:.3} | {} | {:.2} | {} |",
-            one.advice.tool,
+            "| {:.0} | {} | {:.3} | {:.3} | {:.3} ± {:.3} | {} | {} | {:.0}, {:.0} % | {:.2} | {} |",
             one.advice.budget,
-            one.advice.definitions.len(),
-            one.size,
-            one.size_hypopg,
+            one.advice.tool,
             one.estimated / none.estimated,
             one.built / none.built,
             mean / base.0,
@@ -88,12 +151,16 @@ pub fn write(out: &Path, scale: f64, rounds: usize, queries: &[Query], judged: &
             } else {
                 slow.join(", ")
             },
+            one.advice.definitions.len(),
+            one.size,
+            100.0 * one.size / one.advice.budget,
             one.advice.seconds,
             one.advice
                 .calls
                 .map_or("?".into(), |calls| format!("{calls:.0}")),
         );
     }
+    text.push_str(&against_others(judged, base.0));
     text.push_str("\nBy statement, median CPU ms:\n\n| tool | budget |");
     for query in queries {
         let _ = write!(text, " {} |", query.name);
@@ -108,6 +175,7 @@ pub fn write(out: &Path, scale: f64, rounds: usize, queries: &[Query], judged: &
         }
         text.push('\n');
     }
+    text.push_str(&sets(judged, queries));
     println!("{text}");
     std::fs::write(out.join("results.md"), &text).expect("results.md");
     std::fs::write(out.join("plot.svg"), plot(judged, base.0)).expect("plot.svg");
@@ -131,8 +199,8 @@ fn plot(judged: &[Judged], base: f64) -> String {
     };
     let mut tools: Vec<&str> = Vec::new();
     for one in &judged[1..] {
-        if !tools.contains(&one.advice.tool) {
-            tools.push(one.advice.tool);
+        if !tools.contains(&one.advice.tool.as_str()) {
+            tools.push(&one.advice.tool);
         }
     }
     let all: Vec<(f64, f64, f64)> = tools.iter().flat_map(|tool| points(tool)).collect();

@@ -9,6 +9,7 @@ fn candidate(label: &str, bytes: u64, write_ms: f64) -> IndexOption {
         status: Status::Candidate,
         ours: false,
         bytes,
+        bytes_at_most: bytes,
         write_ms,
         build_ms: 1_000.0,
     }

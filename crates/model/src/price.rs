@@ -81,7 +81,7 @@ pub struct InnerScan {
     pub candidate: Option<CandidateId>,
     /// Estimated number of times it is run.
     pub loops: f64,
-    /// Estimated rows a loop.
+    /// Estimated rows that a loop fetches, before filters where that can be told.
     pub rows: f64,
     /// Physical correlation of the leading key with the heap, −1…1 (pg_stats.correlation);
     /// `None` where unknown.

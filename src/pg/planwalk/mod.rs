@@ -9,4 +9,4 @@ mod reading;
 
 pub use early_stop::{Column, EarlyStop, Stretch};
 pub use fingerprint::{MOST_INDEXES, PlanIndexes, fingerprint};
-pub use reading::{Reading, read};
+pub use reading::{NestedScan, Reading, read};

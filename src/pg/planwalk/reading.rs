@@ -54,6 +54,10 @@ pub struct NestedScan {
     pub loops: f64,
     /// Estimated rows of one run.
     pub rows: f64,
+    /// Cost of one run, and of its start.
+    pub cost: (f64, f64),
+    /// Conditions on the index, and filters on what it finds.
+    pub conditions: (usize, usize),
     /// No heap access.
     pub index_only: bool,
     /// Physical correlation of the leading key, −1…1; not in the plan, filled in by whoever
@@ -166,7 +170,9 @@ impl Walk {
         // SAFETY: each cast follows the tag; all structs begin with Plan (plannodes.h).
         unsafe {
             let rows = (*plan).plan_rows;
-            let index_scan = |walk: &mut Self, index: pg_sys::Oid, path: AccessPath| {
+            let cost = ((*plan).total_cost, (*plan).startup_cost);
+            let filters = items::<pg_sys::Node>((*plan).qual).count();
+            let index_scan = |walk: &mut Self, index: pg_sys::Oid, quals, path: AccessPath| {
                 let scan = plan.cast::<pg_sys::Scan>();
                 let relation = walk.relation((*scan).scanrelid);
                 walk.reading.accesses.push(Access {
@@ -180,6 +186,8 @@ impl Walk {
                         index: index.to_u32(),
                         loops,
                         rows,
+                        cost,
+                        conditions: (items::<pg_sys::Node>(quals).count(), filters),
                         index_only: path == AccessPath::IndexOnly,
                         correlation: None,
                     });
@@ -190,19 +198,19 @@ impl Walk {
             match tag(plan) {
                 NodeTag::T_IndexScan => {
                     let scan = plan.cast::<pg_sys::IndexScan>();
-                    index_scan(self, (*scan).indexid, AccessPath::Index);
+                    index_scan(self, (*scan).indexid, (*scan).indexqual, AccessPath::Index);
                     let by = ((*scan).indexid, (*scan).indexqual, (*scan).indexorderdir);
                     self.early_stop(plan, Some(by), loops, share);
                 }
                 NodeTag::T_IndexOnlyScan => {
                     let scan = plan.cast::<pg_sys::IndexOnlyScan>();
-                    index_scan(self, (*scan).indexid, AccessPath::IndexOnly);
+                    index_scan(self, (*scan).indexid, (*scan).indexqual, AccessPath::IndexOnly);
                     let by = ((*scan).indexid, (*scan).indexqual, (*scan).indexorderdir);
                     self.early_stop(plan, Some(by), loops, share);
                 }
                 NodeTag::T_BitmapIndexScan => {
-                    let index = (*plan.cast::<pg_sys::BitmapIndexScan>()).indexid;
-                    index_scan(self, index, AccessPath::Bitmap);
+                    let scan = plan.cast::<pg_sys::BitmapIndexScan>();
+                    index_scan(self, (*scan).indexid, (*scan).indexqual, AccessPath::Bitmap);
                 }
                 // Its relation is counted at the bitmap index scans below.
                 NodeTag::T_BitmapHeapScan => {}
@@ -262,6 +270,17 @@ impl Walk {
                     self.plan((*plan).lefttree, 1.0, false, 1.0);
                     return;
                 }
+                NodeTag::T_Memoize => {
+                    // What is below runs once for each value that is remembered.
+                    let entries = f64::from((*plan.cast::<pg_sys::Memoize>()).est_entries);
+                    let misses = if entries > 0.0 {
+                        loops.min(entries)
+                    } else {
+                        loops
+                    };
+                    self.plan((*plan).lefttree, misses, nested, 1.0);
+                    return;
+                }
                 NodeTag::T_Limit => {
                     self.reading.limit = true;
                     first = share * early_stop::wanted(plan);
@@ -295,7 +314,6 @@ impl Walk {
                 | NodeTag::T_CteScan
                 | NodeTag::T_NamedTuplestoreScan
                 | NodeTag::T_WorkTableScan
-                | NodeTag::T_Memoize
                 | NodeTag::T_WindowAgg
                 | NodeTag::T_Hash
                 | NodeTag::T_SetOp => {}

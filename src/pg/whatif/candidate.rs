@@ -33,6 +33,8 @@ pub(super) struct Part {
     pub statistics: Vec<pg_sys::HeapTuple>,
     /// Physical correlation of the leading key, −1…1, where known.
     pub correlation: Option<f64>,
+    /// Rows of a key, all key columns together, where that was looked at.
+    pub rows_per_key: Option<f64>,
 }
 
 /// A hypothetical index, with one part a leaf where the relation is partitioned.
@@ -89,6 +91,7 @@ impl Candidate {
                         let mut part =
                             context.within(|| part(shape, part_size, estimated.selectivity))?;
                         part.statistics = statistics;
+                        part.rows_per_key = estimated.rows_per_key;
                         part.correlation = leading_correlation(&part);
                         parts.push(part);
                     }
@@ -235,6 +238,7 @@ fn part(shape: &Shape, size: &SizeEstimate, selectivity: f64) -> Result<Part, Fa
             selectivity,
             statistics: Vec::new(),
             correlation: None,
+            rows_per_key: None,
         })
     }
 }

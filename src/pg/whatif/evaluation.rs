@@ -329,7 +329,10 @@ impl Planner {
                             })
                     });
                     *calls += more;
-                    sample.add(reading, warm, fingerprint);
+                    for (scan, fetched) in reading.nested.iter_mut().zip(&warm.fetched) {
+                        scan.rows = fetched.max(self.rows_of_key(scan));
+                    }
+                    sample.add(reading, warm.cost, fingerprint);
                     if let Some(format) = explain
                         && position == 0
                     {
@@ -384,6 +387,21 @@ impl Planner {
                 }
             }
         }
+    }
+
+    /// Rows that a scan of a hypothetical index finds at least where all of its keys are given;
+    /// 0 where nothing is known.
+    fn rows_of_key(&self, scan: &planwalk::NestedScan) -> f64 {
+        let Some(candidate) = self.by_fake.get(&scan.index) else {
+            return 0.0;
+        };
+        self.candidates[candidate.0 as usize]
+            .parts
+            .iter()
+            .find(|part| part.template.indexoid.to_u32() == scan.index)
+            .filter(|part| scan.conditions.0 >= part.template.nkeycolumns as usize)
+            .and_then(|part| part.rows_per_key)
+            .unwrap_or(0.0)
     }
 
     /// Physical correlation of the leading key of an index in a plan, real or hypothetical.

@@ -2,6 +2,7 @@
 
 use crate::pg::compat::planner as compat;
 use indexpilot_sizing::KeyGroup;
+use indexpilot_sizing::duplicates::spread;
 use indexpilot_sizing::page::{TUPLE_HEADER, max_align, mean_aligned};
 use pgrx::pg_sys;
 
@@ -161,19 +162,12 @@ pub(super) fn groups(keys: &[KeyStatistics], tuples: f64) -> Vec<KeyGroup> {
             }
         }
         if rest >= 1.0 {
-            let keys = distinct.clamp(1.0, rest);
-            groups.push(KeyGroup {
-                keys,
-                repeats: rest / keys,
-            });
+            groups.extend(spread(distinct.clamp(1.0, rest), rest));
         }
     } else if tuples >= 1.0 {
         let product: f64 = keys.iter().map(|key| key.distinct).product();
         let distinct = product.clamp(1.0, tuples);
-        groups.push(KeyGroup {
-            keys: distinct,
-            repeats: tuples / distinct,
-        });
+        groups.extend(spread(distinct, tuples));
     }
     groups
 }

@@ -1,16 +1,19 @@
 //! The size formula of each access method, fed from statistics or from a sample.
 
+use super::columns::{self, Column};
 use super::definition::Shape;
 use super::failure::Failure;
 use super::keys::{KeyStatistics, groups, tuple_bytes};
 use super::projection::{KeyValues, Projection};
+use super::sample::RowSample;
 use super::size::Heap;
-use super::stored_bytes::{datum_bytes, mean_tuple_bytes};
+use super::stored_bytes::datum_bytes;
 use crate::pg::compat::planner as compat;
 use indexpilot_sizing::{KeyGroup, Size, brin, btree, duplicates, gin, hash, trees};
 use pgrx::pg_sys;
 use std::collections::HashMap;
 use std::ffi::CStr;
+use std::rc::Rc;
 
 /// Rows of a sample whose keys are taken apart (GIN) or compressed (GiST): each costs calls
 /// of the operator class's functions.
@@ -23,9 +26,19 @@ pub(super) struct Inputs<'a> {
     pub keys: Vec<KeyStatistics>,
     /// A sample with at least one row of the index.
     pub projection: Option<&'a Projection>,
+    /// Values of plain attributes, of an index that holds all rows.
+    pub sampled: Option<Sampled<'a>>,
     pub heap: &'a Heap,
     /// Rows of the index.
     pub tuples: f64,
+}
+
+/// The columns of an index that holds nothing but attributes of all rows, in a sample.
+pub(super) struct Sampled<'a> {
+    /// With at least one row.
+    pub sample: &'a RowSample,
+    /// One a column of the index.
+    pub columns: Vec<Rc<Column>>,
 }
 
 impl Inputs<'_> {
@@ -45,10 +58,20 @@ impl Inputs<'_> {
                 repeats: 1.0,
             }]
         };
-        let (leaf_tuple, pivot_tuple) = match self.projection {
-            Some(projection) => (
-                mean_tuple_bytes(&projection.keys, projection.rows),
-                mean_tuple_bytes(&projection.keys[..1], projection.rows),
+        let projected: Vec<Rc<Column>>;
+        let columns: Option<&[Rc<Column>]> = match (&self.sampled, self.projection) {
+            (Some(sampled), _) => Some(&sampled.columns),
+            (None, Some(projection)) => {
+                let values = projection.keys.iter();
+                projected = values.map(|key| Rc::new(Column::of_values(key))).collect();
+                Some(&projected)
+            }
+            (None, None) => None,
+        };
+        let (leaf_tuple, pivot_tuple) = match columns {
+            Some(columns) => (
+                columns::mean_tuple_bytes(columns),
+                columns::mean_tuple_bytes(&columns[..1]),
             ),
             None => (tuple_bytes(&self.keys), tuple_bytes(&self.keys[..1])),
         };
@@ -176,30 +199,38 @@ impl Inputs<'_> {
         trees::spgist(self.tuples, bytes)
     }
 
+    /// Rows of a key, all columns together, where several were looked at in a sample: the
+    /// planner multiplies the selectivities of columns that go together.
+    pub(super) fn rows_per_key(&self) -> Option<f64> {
+        if self.sampled.is_none() || self.shape.key_count < 2 {
+            return None;
+        }
+        let keys: f64 = self.groups().iter().map(|group| group.keys).sum();
+        (keys >= 1.0).then(|| self.tuples / keys)
+    }
+
     /// How often keys repeat, all key columns together.
     fn groups(&self) -> Vec<KeyGroup> {
-        let keys = &self.keys[..self.shape.key_count];
-        let Some(projection) = self.projection else {
-            return groups(keys, self.tuples);
-        };
-        let mut counts: HashMap<u64, u32> = HashMap::with_capacity(projection.rows);
-        for row in 0..projection.rows {
-            let mut hash = 0u64;
-            for key in &projection.keys[..self.shape.key_count] {
-                let part = if key.nulls[row] {
-                    0x9e37
-                } else {
-                    // SAFETY: a value of the key's type.
-                    u64::from(unsafe {
-                        compat::datum_hash(key.values[row], key.by_value, key.length)
-                    }) + 1
-                };
-                hash = (hash.rotate_left(23) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            }
-            *counts.entry(hash).or_insert(0) += 1;
+        let count = self.shape.key_count;
+        if let Some(Sampled { sample, columns }) = &self.sampled {
+            let numbers: Vec<i16> = self.shape.columns[..count]
+                .iter()
+                .map(|column| column.attribute)
+                .collect();
+            let keys = &columns[..count];
+            return sample
+                .columns
+                .groups(&numbers, keys, &sample.places, self.tuples)
+                .to_vec();
         }
-        let counts: Vec<u32> = counts.into_values().collect();
-        duplicates::groups(&counts, self.tuples)
+        let Some(projection) = self.projection else {
+            return groups(&self.keys[..count], self.tuples);
+        };
+        let keys: Vec<Rc<Column>> = projection.keys[..count]
+            .iter()
+            .map(|key| Rc::new(Column::of_values(key)))
+            .collect();
+        columns::groups(&keys, &projection.places, self.tuples)
     }
 }
 

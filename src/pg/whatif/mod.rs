@@ -15,6 +15,7 @@ mod brin_cost;
 mod cache;
 mod candidate;
 mod carrier;
+mod columns;
 mod correlation;
 mod definition;
 mod early_stop;
@@ -148,11 +149,12 @@ impl Planner {
         }
     }
 
-    /// One for hundreds of candidates: sizes are estimated from at most so many rows of a
-    /// relation, because every candidate projects the whole sample once.
-    pub fn with_sample_rows(most_rows: usize) -> Self {
+    /// One for hundreds of candidates: their expressions and predicates are evaluated for at
+    /// most so many rows of a relation. (Plain columns are taken from the sample once, whatever
+    /// the number of candidates.)
+    pub fn with_evaluated_rows(most: usize) -> Self {
         let mut planner = Self::new();
-        planner.samples.most_rows = most_rows;
+        planner.samples.most_evaluated = most;
         planner
     }
 

@@ -7,6 +7,7 @@ use super::isolate::restrict;
 use super::sample::RowSample;
 use crate::pg::compat::planner as compat;
 use crate::pg::nodes::items;
+use indexpilot_sizing::duplicates::Place;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 
@@ -30,6 +31,8 @@ pub(super) struct Projection {
     pub keys: Vec<KeyValues>,
     /// Rows that satisfy the predicate.
     pub rows: usize,
+    /// Where each of them stood.
+    pub places: Vec<Place>,
     /// Rows looked at.
     pub examined: usize,
 }
@@ -112,7 +115,11 @@ unsafe fn project(shape: &Shape, sample: &RowSample) -> Result<Projection, Failu
         let per_tuple = (*econtext).ecxt_per_tuple_memory;
         let started = pg_sys::GetCurrentTimestamp();
         let (mut rows, mut examined) = (0, 0);
-        for tuple in &sample.tuples {
+        let mut places = Vec::new();
+        for (tuple, place) in sample.tuples.iter().zip(&sample.places) {
+            if !place.page.is_multiple_of(sample.stride) {
+                continue;
+            }
             if examined % 128 == 0 {
                 pgrx::check_for_interrupts!();
                 if pg_sys::GetCurrentTimestamp() - started > MOST_MICROSECONDS && examined > 0 {
@@ -129,6 +136,7 @@ unsafe fn project(shape: &Shape, sample: &RowSample) -> Result<Projection, Failu
             };
             if holds {
                 rows += 1;
+                places.push(*place);
                 for (state, key) in states.iter().zip(&mut keys) {
                     let mut null = false;
                     pg_sys::CurrentMemoryContext = per_tuple;
@@ -150,6 +158,7 @@ unsafe fn project(shape: &Shape, sample: &RowSample) -> Result<Projection, Failu
         Ok(Projection {
             keys,
             rows,
+            places,
             examined,
         })
     }

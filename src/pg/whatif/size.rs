@@ -1,9 +1,10 @@
 //! From catalogs and statistics to the inputs of `indexpilot-sizing`.
 
+use super::correlation;
 use super::definition::Shape;
 use super::failure::Failure;
 use super::keys::{KeyStatistics, attribute_statistics, expression_statistics};
-use super::methods::Inputs;
+use super::methods::{Inputs, Sampled};
 use super::projection::Projection;
 use super::sample::Samples;
 use crate::pg::nodes::items;
@@ -29,6 +30,8 @@ pub(super) struct Estimated {
     pub projection: Option<Projection>,
     /// Rows of the index, for the statistics of its expressions.
     pub rows: f64,
+    /// Rows of a key, where that was looked at.
+    pub rows_per_key: Option<f64>,
 }
 
 /// Estimates size and selectivity. Within [`super::isolate::isolated`], the relation locked.
@@ -45,10 +48,29 @@ pub(super) fn estimate(shape: &Shape, samples: &mut Samples) -> Result<Estimated
         };
         let selectivity = selectivity(shape, &heap, projection.as_ref())?;
         let tuples = (heap.tuples * selectivity).round();
+        let keys = keys(shape, relation, &heap, tuples);
+        let sampled = if needs_columns(shape, &keys) && tuples > 0.0 {
+            let sample = samples.of(shape.relation)?;
+            (!sample.tuples.is_empty()).then(|| Sampled {
+                sample,
+                columns: shape
+                    .columns
+                    .iter()
+                    .map(|column| {
+                        sample
+                            .columns
+                            .of(relation, column.attribute, &sample.tuples)
+                    })
+                    .collect(),
+            })
+        } else {
+            None
+        };
         let inputs = Inputs {
             shape,
-            keys: keys(shape, relation, &heap, tuples),
+            keys,
             projection: projection.as_ref().filter(|p| p.rows > 0),
+            sampled,
             heap: &heap,
             tuples,
         };
@@ -78,24 +100,42 @@ pub(super) fn estimate(shape: &Shape, samples: &mut Samples) -> Result<Estimated
                 rough,
             },
             selectivity,
+            rows_per_key: inputs.rows_per_key(),
             projection,
             rows: tuples,
         })
     }
 }
 
-/// Statistics of single columns suffice for plain b-trees and hash indexes on one attribute
-/// and for BRIN; everything else is looked at in a sample.
+/// Expressions and predicates have to be evaluated, and what GIN, GiST and SP-GiST make of a
+/// value is for their operator classes to say.
 fn needs_sample(shape: &Shape) -> bool {
-    let plain = shape.expressions.is_null() && shape.predicate.is_null();
-    match shape.am_name.as_str() {
-        "brin" => !plain,
-        "btree" | "hash" => {
-            let no_duplicates = shape.unique || shape.columns.len() > shape.key_count;
-            !plain || (shape.key_count > 1 && !no_duplicates)
-        }
-        _ => true,
+    !is_plain(shape) || !matches!(shape.am_name.as_str(), "btree" | "hash" | "brin")
+}
+
+fn is_plain(shape: &Shape) -> bool {
+    shape.expressions.is_null() && shape.predicate.is_null()
+}
+
+/// The order of equal values in the relation from which on ANALYZE takes too many of them for
+/// duplicates (see [`super::sample`]).
+const CLUSTERED: f64 = 0.5;
+
+/// Statistics of a single column suffice for a plain b-tree or hash index on it, unless equal
+/// values lie together; several columns are looked at in the sample: how often they repeat
+/// together, or how wide they are together.
+fn needs_columns(shape: &Shape, keys: &[KeyStatistics]) -> bool {
+    if !is_plain(shape) || !matches!(shape.am_name.as_str(), "btree" | "hash") {
+        return false;
     }
+    let no_duplicates = shape.unique || shape.columns.len() > shape.key_count;
+    if no_duplicates {
+        return keys.iter().filter(|key| key.length < 0).count() > 0 && keys.len() > 1;
+    }
+    // SAFETY: within an isolated evaluation.
+    keys.len() > 1
+        || unsafe { correlation::of_attribute(shape.relation, shape.columns[0].attribute) }
+            .is_some_and(|correlation| correlation.abs() >= CLUSTERED)
 }
 
 /// The share of rows that satisfy the predicate: from the sample, or, where none of its rows

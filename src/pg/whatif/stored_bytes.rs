@@ -1,9 +1,6 @@
 //! Bytes of values as an index stores them (indextuple.c, heaptuple.c).
 
-use super::keys::alignment;
-use super::projection::KeyValues;
 use crate::pg::compat::planner as compat;
-use indexpilot_sizing::page::{TUPLE_HEADER, max_align};
 use pgrx::pg_sys;
 use pgrx::varlena::{varatt_is_4b_u, varsize_any};
 
@@ -47,30 +44,4 @@ pub(super) unsafe fn datum_bytes(value: pg_sys::Datum, length: i16) -> f64 {
             fixed => f64::from(fixed),
         }
     }
-}
-
-/// Mean bytes of index tuples over `keys`, aligned, of rows `0..rows`.
-pub(super) fn mean_tuple_bytes(keys: &[KeyValues], rows: usize) -> f64 {
-    let mut total = 0.0;
-    for row in 0..rows {
-        let any_null = keys.iter().any(|key| key.nulls[row]);
-        let mut data = 0.0f64;
-        for key in keys.iter().filter(|key| !key.nulls[row]) {
-            // SAFETY: a value of the key's type.
-            let bytes = unsafe { datum_bytes(key.values[row], key.length) };
-            let aligned = key.length > 0 || bytes > 127.0;
-            if aligned {
-                let boundary = alignment(key.alignment);
-                data = (data / boundary).ceil() * boundary;
-            }
-            data += bytes;
-        }
-        let header = if any_null {
-            max_align(TUPLE_HEADER + 4.0)
-        } else {
-            TUPLE_HEADER
-        };
-        total += max_align(header + data);
-    }
-    total / rows.max(1) as f64
 }

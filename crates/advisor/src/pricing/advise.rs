@@ -38,7 +38,7 @@ impl Default for PricingLimits {
     fn default() -> Self {
         PricingLimits {
             calls: 200_000,
-            calls_per_statement: 96,
+            calls_per_statement: 48,
             // Where full scans dominate, a good set leaves a hundredth of the time: the last
             // hundredth that could be saved would be as much again.
             coverage: 0.999,
@@ -47,7 +47,7 @@ impl Default for PricingLimits {
             // The median error of a hypothetical price is about a per cent; two are noise.
             tolerance: 0.02,
             rounds: 7,
-            probes: 24,
+            probes: 16,
             search: SearchLimits::default(),
         }
     }

@@ -44,14 +44,16 @@ pub struct Caution {
 
 impl Default for Caution {
     fn default() -> Self {
-        // Without measurements: a descent costs another five comparisons' worth and a fetch
-        // what processing a tuple costs (cpu_operator_cost 0.0025, cpu_tuple_cost 0.01).
-        // Deliberately mild; the verification after the build is the real judge.
+        // A descent costs another five comparisons' worth (cpu_operator_cost 0.0025), and a
+        // fetch in order what processing a tuple costs (cpu_tuple_cost 0.01). A fetch out of
+        // order is a page of memory that no processor cache holds, whether or not the planner
+        // counted the page: on TPC-H in memory a microsecond where a unit is five (0.15 to 0.4
+        // in six plans of queries 5, 7 and 8).
         Caution {
             // Some 30 µs at the usual 10 µs a unit.
             fixed: 3.0,
             descent: 0.0125,
-            scattered_fetch: 0.02,
+            scattered_fetch: 0.2,
             ordered_fetch: 0.01,
             early_stop: 1.0,
         }
@@ -336,6 +338,6 @@ mod tests {
         // Nothing seen: nothing changes. Little seen: little changes.
         assert_eq!(Caution::default().calibrate(&[], 5.0), Caution::default());
         let little = Caution::default().calibrate(&observations[..1], 50.0);
-        assert!(little.scattered_fetch < 0.05, "{little:?}");
+        assert!((little.scattered_fetch - 0.2).abs() < 0.05, "{little:?}");
     }
 }

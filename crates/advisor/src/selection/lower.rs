@@ -271,7 +271,7 @@ fn limits(problem: &Problem, current: &[bool]) -> (Vec<Limit>, Vec<LimitKind>) {
             .options
             .iter()
             .enumerate()
-            .map(|(k, o)| (k as u32, o.bytes as f64))
+            .map(|(k, o)| (k as u32, o.bytes_at_most as f64))
             .collect(),
         classes: Vec::new(),
         at_most: rules.storage_budget.map_or(f64::MAX, |b| b as f64),

@@ -46,8 +46,11 @@ pub struct IndexOption {
     /// It exists and was built on our advice: its upkeep counts against
     /// `max_write_overhead`.
     pub ours: bool,
-    /// Bytes that count against the storage budget (0 where it does not count).
+    /// Bytes expected (0 where it does not count against the storage budget).
     pub bytes: u64,
+    /// Bytes that count against the storage budget: as expected, and by as much more as the
+    /// estimate may be wrong, because the budget is a promise.
+    pub bytes_at_most: u64,
     /// Upkeep, milliseconds a day: inserts, updates that write it anyway, vacuum, cache
     /// (see [`crate::wcost`]). Lost heap-only updates are in [`UpdateGroup`]s.
     pub write_ms: f64,

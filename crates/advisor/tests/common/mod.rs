@@ -284,11 +284,16 @@ pub fn random_workload(
                 },
                 ours: false,
                 bytes: 1_000 + (9_000.0 * d.unit()) as u64,
+                bytes_at_most: 0,
                 write_ms: 400.0 * d.unit() * d.unit(),
                 build_ms: 3_000.0 * d.unit(),
             },
             handle: synthetic.handle(o),
             gamma: 1.0,
+        })
+        .map(|mut priced| {
+            priced.option.bytes_at_most = priced.option.bytes;
+            priced
         })
         .collect();
     let updates = (0..tables)
