@@ -57,13 +57,22 @@ pub fn label(text: &str) -> String {
     }
 }
 
+/// Share of the time after which no new plans are looked for: what is left is for the choice
+/// and its check.
+const EXPLORING: f64 = 0.6;
+
 /// A cancel becomes the server's own error here, outside the solver; the deadline ends the
 /// search with the best found so far.
-fn pulse(deadline: i64) -> impl FnMut() -> Pulse {
+fn pulse(start: i64, seconds: f64) -> impl FnMut() -> Pulse {
+    let after = |share: f64| start + (seconds * share * 1e6) as i64;
+    let (hurry, deadline) = (after(EXPLORING), after(1.0));
     move || {
         pgrx::check_for_interrupts!();
-        if clock::now() > deadline {
+        let now = clock::now();
+        if now > deadline {
             Pulse::Deadline
+        } else if now > hurry {
+            Pulse::Hurry
         } else {
             Pulse::Continue
         }
@@ -108,7 +117,7 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     let patience = (request.time_limit / USUAL_TIME_LIMIT).clamp(1.0, 10.0);
     setup.limits.search.steps = (setup.limits.search.steps as f64 * patience) as u64;
     setup.limits.few = (setup.limits.few as f64 * patience) as usize;
-    let deadline = clock::now() + (request.time_limit * 1e6) as i64;
+    let start = clock::now();
     let mut planner = Planner::with_evaluated_rows(super::EVALUATED_ROWS);
     planner.set_warmth(share_in_cache());
     let mut catalog = ServerCatalog::default();
@@ -179,7 +188,7 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
         &mut catalog,
         &statements,
         &setup,
-        &mut pulse(deadline),
+        &mut pulse(start, request.time_limit),
     )?;
     analysis.not_analysed.splice(0..0, failed);
     Ok((analysis, causes))

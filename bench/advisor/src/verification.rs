@@ -1,7 +1,7 @@
-//! What IndexPilot's verification does to a set, replayed: the worker builds one index at a
-//! time, in the order of the advice, and compares each statement whose plan reads the new
-//! index with what it took before. An index that makes one slower by more than
-//! `max_regression` is taken back.
+//! What IndexPilot's verification does to a set, replayed: the indexes of one night are built,
+//! each statement whose plan reads one of them is compared with what it took the day before, and
+//! where it is slower by more than `max_regression` the indexes that its plan reads are taken
+//! back. Then the plans are others, and are compared again.
 
 use crate::Query;
 use crate::measure::{Built, Plans, median};
@@ -31,36 +31,41 @@ pub fn verify(
     plans: &mut Plans,
     advised: &[String],
 ) -> (Vec<String>, Vec<Undone>) {
-    let mut stays: Vec<String> = Vec::new();
+    let mut stays: Vec<String> = advised.to_vec();
     let mut undone = Vec::new();
-    let mut before = plans.of(session, built, queries, &stays);
-    for definition in advised {
-        let mut with = stays.clone();
-        with.push(definition.clone());
-        let after = plans.of(session, built, queries, &with);
-        let mut worst: Option<(usize, f64)> = None;
+    let before = plans.of(session, built, queries, &[]);
+    loop {
+        let after = plans.of(session, built, queries, &stays);
+        let known = undone.len();
         for query in 0..queries.len() {
-            // Only a plan that reads the index blames it.
-            if before[query] == after[query]
-                || !plans.list[after[query]].plan.contains(&built[definition])
-            {
+            if before[query] == after[query] {
                 continue;
             }
             let factor = compare(session, built, queries, plans, before[query], after[query]);
-            if factor > 1.0 + MAX_REGRESSION && worst.is_none_or(|(_, most)| factor > most) {
-                worst = Some((query, factor));
+            if factor <= 1.0 + MAX_REGRESSION {
+                continue;
             }
-        }
-        match worst {
-            Some((query, factor)) => undone.push(Undone {
-                definition: definition.clone(),
+            let plan = &plans.list[after[query]].plan;
+            let (blamed, kept): (Vec<String>, Vec<String>) = stays
+                .into_iter()
+                .partition(|definition| reads(plan, &built[definition]));
+            stays = kept;
+            undone.extend(blamed.into_iter().map(|definition| Undone {
+                definition,
                 query,
                 factor,
-            }),
-            None => (stays, before) = (with, after),
+            }));
+        }
+        if undone.len() == known {
+            return (stays, undone);
         }
     }
-    (stays, undone)
+}
+
+/// Whether a plan names an index.
+fn reads(plan: &str, index: &str) -> bool {
+    plan.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .any(|word| word == index)
 }
 
 /// How many times as long the plan `after` takes as `before`; runs in turn.

@@ -261,6 +261,26 @@ fn cancel_deadline_and_call_limit() {
     )
     .unwrap();
     assert!(!late.verified || late.solution.chosen == late.problem.current());
+    // When time is nearly up, what was found so far is checked and given.
+    let (workload, mut planner) = random_workload(3, 4, 6, 30, 0.0);
+    let mut asked = 0;
+    let hurried = advise(
+        &mut planner,
+        &workload,
+        Caution::NONE,
+        PricingLimits::default(),
+        &mut || {
+            asked += 1;
+            if asked > 150 {
+                Pulse::Hurry
+            } else {
+                Pulse::Continue
+            }
+        },
+    )
+    .unwrap();
+    assert!(hurried.verified);
+    assert!(hurried.solution.after < hurried.solution.before);
     let few = PricingLimits {
         calls: 50,
         ..PricingLimits::default()

@@ -10,6 +10,8 @@
 pub enum Pulse {
     /// Go on.
     Continue,
+    /// Time is nearly up: look for nothing new, but finish what is needed for an answer.
+    Hurry,
     /// Time is up: return the best found so far, with its gap.
     Deadline,
     /// The user cancelled: return at once; the caller discards the result.
@@ -65,7 +67,7 @@ impl<'a> Effort<'a> {
         if self.spent >= self.next {
             self.next = self.spent + Self::STRIDE;
             match (self.pulse)() {
-                Pulse::Continue => {}
+                Pulse::Continue | Pulse::Hurry => {}
                 Pulse::Deadline => self.stop = Some(Stop::Deadline),
                 Pulse::Cancel => self.stop = Some(Stop::Cancelled),
             }

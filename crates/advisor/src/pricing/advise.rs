@@ -113,13 +113,15 @@ pub fn advise(
     let (explored, coverage) = match first_look(&mut asker, workload, &mut pricings, &limits) {
         Ok(list) => list,
         Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
-        Err(Halt::OutOfBudget) => {
+        Err(Halt::OutOfBudget | Halt::Hurry) => {
             halted = true;
             (Vec::new(), 0.0)
         }
     };
+    let mut hurried = false;
+    asker.set_exploring(true);
     for &q in &explored {
-        if halted {
+        if halted || hurried {
             break;
         }
         let (calls, tolerance) = (limits.calls_per_statement, limits.tolerance / 4.0);
@@ -127,6 +129,7 @@ pub fn advise(
             Ok(()) => {}
             Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
             Err(Halt::OutOfBudget) => halted = true,
+            Err(Halt::Hurry) => hurried = true,
         }
     }
     let mut corrections: Vec<Vec<Correction>> = vec![Vec::new(); workload.statements.len()];
@@ -167,14 +170,20 @@ pub fn advise(
         )
         .and_then(|differing| {
             let probed = if differing == 0 && probed_around.insert(solution.chosen.clone()) {
-                verify::probe(
+                asker.set_exploring(true);
+                let probed = verify::probe(
                     &mut asker,
                     workload,
                     &mut pricings,
                     &problem,
                     &solution.chosen,
                     limits.probes,
-                )?
+                );
+                match probed {
+                    // The choice was checked: it stands.
+                    Err(Halt::Hurry) => 0,
+                    other => other?,
+                }
             } else {
                 0
             };
@@ -190,7 +199,7 @@ pub fn advise(
             }
             Ok(false) => {}
             Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
-            Err(Halt::OutOfBudget) => halted = true,
+            Err(Halt::OutOfBudget | Halt::Hurry) => halted = true,
         }
     }
     let (mut problem, mut solution) = match settled {
@@ -239,7 +248,7 @@ pub fn advise(
                 )?;
             }
             Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
-            Err(Halt::OutOfBudget) => {}
+            Err(Halt::OutOfBudget | Halt::Hurry) => {}
         }
         verified = all_asked(&pricings, &solution.chosen);
     }
@@ -434,7 +443,7 @@ fn best_visited(
 fn go_on(pulse: &mut dyn FnMut() -> Pulse) -> Result<(), SelectionError> {
     match pulse() {
         Pulse::Cancel => Err(SelectionError::Cancelled),
-        Pulse::Continue | Pulse::Deadline => Ok(()),
+        Pulse::Continue | Pulse::Hurry | Pulse::Deadline => Ok(()),
     }
 }
 

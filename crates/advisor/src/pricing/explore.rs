@@ -18,6 +18,8 @@ pub enum Halt {
     Cancelled,
     /// Time or calls are used up: go on with what is known.
     OutOfBudget,
+    /// Time is nearly up: explore no further, so that there is some left for the check.
+    Hurry,
 }
 
 /// The planner port with its accounting.
@@ -25,6 +27,8 @@ pub struct Asker<'a> {
     port: &'a mut dyn WhatIf,
     pulse: &'a mut dyn FnMut() -> Pulse,
     caution: Caution,
+    /// Looking for new plans, not checking a choice: ends when time is nearly up.
+    exploring: bool,
     /// Calls that may still be made.
     left: u64,
     /// Calls made.
@@ -159,10 +163,16 @@ impl<'a> Asker<'a> {
             port,
             pulse,
             caution,
+            exploring: false,
             left: calls,
             calls: 0,
             derived: 0,
         }
+    }
+
+    /// From now on looks for new plans (or no longer).
+    pub fn set_exploring(&mut self, exploring: bool) {
+        self.exploring = exploring;
     }
 
     /// Asks the planner for exactly `set` (unless it was asked before). `Ok(None)`: the
@@ -196,7 +206,8 @@ impl<'a> Asker<'a> {
         // A lock timeout is worth another attempt; the port itself waits between them.
         for attempt in 0..3 {
             match (self.pulse)() {
-                Pulse::Continue => {}
+                Pulse::Hurry if self.exploring => return Err(Halt::Hurry),
+                Pulse::Continue | Pulse::Hurry => {}
                 Pulse::Deadline => return Err(Halt::OutOfBudget),
                 Pulse::Cancel => return Err(Halt::Cancelled),
             }
