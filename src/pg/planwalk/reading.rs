@@ -204,7 +204,12 @@ impl Walk {
                 }
                 NodeTag::T_IndexOnlyScan => {
                     let scan = plan.cast::<pg_sys::IndexOnlyScan>();
-                    index_scan(self, (*scan).indexid, (*scan).indexqual, AccessPath::IndexOnly);
+                    index_scan(
+                        self,
+                        (*scan).indexid,
+                        (*scan).indexqual,
+                        AccessPath::IndexOnly,
+                    );
                     let by = ((*scan).indexid, (*scan).indexqual, (*scan).indexorderdir);
                     self.early_stop(plan, Some(by), loops, share);
                 }

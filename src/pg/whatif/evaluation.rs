@@ -332,7 +332,7 @@ impl Planner {
                     for (scan, fetched) in reading.nested.iter_mut().zip(&warm.fetched) {
                         scan.rows = fetched.max(self.rows_of_key(scan));
                     }
-                    sample.add(reading, warm.cost, fingerprint);
+                    sample.add(reading, warm, fingerprint);
                     if let Some(format) = explain
                         && position == 0
                     {
