@@ -321,6 +321,7 @@ fn caution_refuses_a_lure() {
                 rows: 40.0,
                 correlation: None,
                 index_only: false,
+                scattered: false,
             };
             Ok(Price {
                 cost,

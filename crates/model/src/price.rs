@@ -88,6 +88,9 @@ pub struct InnerScan {
     pub correlation: Option<f64>,
     /// True if the scan reads no heap (index-only).
     pub index_only: bool,
+    /// True if the outer side comes in an order that has nothing to do with the rows' own, so
+    /// that each run starts on pages far from the last one's.
+    pub scattered: bool,
 }
 
 /// The price of one statement under one configuration.

@@ -60,6 +60,11 @@ pub struct NestedScan {
     pub conditions: (usize, usize),
     /// No heap access.
     pub index_only: bool,
+    /// The index in whose order the outer side comes; `None` where it is the rows' own, or a
+    /// sort's.
+    pub driver: Option<Oid>,
+    /// That order has nothing to do with the rows' own; filled in like `correlation`.
+    pub scattered: bool,
     /// Physical correlation of the leading key, −1…1; not in the plan, filled in by whoever
     /// knows the index.
     pub correlation: Option<f64>,
@@ -119,6 +124,7 @@ pub unsafe fn read(stmt: *const pg_sys::PlannedStmt) -> Reading {
         let mut walk = Walk {
             stmt,
             reading: Reading::default(),
+            driver: None,
         };
         let top = (*stmt).planTree;
         if !top.is_null() {
@@ -139,6 +145,35 @@ pub unsafe fn read(stmt: *const pg_sys::PlannedStmt) -> Reading {
 pub(super) struct Walk {
     stmt: *const pg_sys::PlannedStmt,
     pub(super) reading: Reading,
+    /// Of the nested loop that is being read ([`NestedScan::driver`]).
+    driver: Option<Oid>,
+}
+
+/// The index in whose order the rows of a plan come; `None` where they come in their own.
+unsafe fn driver(mut plan: *mut pg_sys::Plan) -> Option<Oid> {
+    // SAFETY: a complete plan; each cast follows the tag.
+    unsafe {
+        while !plan.is_null() {
+            plan = match tag(plan) {
+                NodeTag::T_IndexScan => {
+                    return Some((*plan.cast::<pg_sys::IndexScan>()).indexid.to_u32());
+                }
+                NodeTag::T_IndexOnlyScan => {
+                    return Some((*plan.cast::<pg_sys::IndexOnlyScan>()).indexid.to_u32());
+                }
+                // Rows come as those of their first input do.
+                NodeTag::T_NestLoop
+                | NodeTag::T_HashJoin
+                | NodeTag::T_MergeJoin
+                | NodeTag::T_Material
+                | NodeTag::T_Memoize
+                | NodeTag::T_Limit
+                | NodeTag::T_Result => (*plan).lefttree,
+                _ => return None,
+            };
+        }
+        None
+    }
 }
 
 impl Walk {
@@ -189,6 +224,8 @@ impl Walk {
                         cost,
                         conditions: (items::<pg_sys::Node>(quals).count(), filters),
                         index_only: path == AccessPath::IndexOnly,
+                        driver: walk.driver,
+                        scattered: false,
                         correlation: None,
                     });
                 }
@@ -262,7 +299,9 @@ impl Walk {
                     } else {
                         (*outer).plan_rows.max(1.0)
                     };
+                    let above = std::mem::replace(&mut self.driver, driver(outer));
                     self.plan((*plan).righttree, loops * outer_rows, true, 1.0);
+                    self.driver = above;
                     return;
                 }
                 NodeTag::T_MergeJoin => self.join(plan, JoinKind::Merge),

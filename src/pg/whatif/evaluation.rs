@@ -27,6 +27,9 @@ const FIRST_PAUSE_MS: u64 = 50;
 /// that a subtransaction for each is saved, far below anybody's notice.
 const MOST_HELD_US: i64 = 10_000;
 
+/// Physical correlation below which rows in the order of an index come from anywhere.
+const SCATTERED: f64 = 0.5;
+
 /// A set of indexes, ready to be shown to the planner.
 struct Shown<'a> {
     with: &'a [CandidateId],
@@ -315,6 +318,10 @@ impl Planner {
                     let mut reading = planwalk::read(planned);
                     for scan in &mut reading.nested {
                         scan.correlation = self.correlation(scan.index);
+                        scan.scattered = scan
+                            .driver
+                            .and_then(|index| self.correlation(index))
+                            .is_some_and(|correlation| correlation.abs() < SCATTERED);
                     }
                     let fingerprint = planwalk::fingerprint(planned).0;
                     let key = (id, position, number, fingerprint);

@@ -83,6 +83,7 @@ impl Sum {
                     rows: scan.rows,
                     correlation: scan.correlation,
                     index_only: scan.index_only,
+                    scattered: scan.scattered,
                 });
             }
         }

@@ -69,6 +69,14 @@ pub fn inner_work(traits: &PlanTraits) -> [f64; 3] {
             let fetches = scan.loops.max(0.0) * scan.rows.max(0.0);
             let ordered = scan.correlation.is_some_and(|c| c.abs() >= 0.5);
             work[if ordered { 2 } else { 1 }] += fetches;
+            if ordered && scan.scattered {
+                // The first row of a run.
+                work[1] += scan.loops.max(0.0);
+            }
+        }
+        if scan.scattered {
+            // The leaf page.
+            work[1] += scan.loops.max(0.0);
         }
     }
     work
@@ -204,7 +212,27 @@ mod tests {
             rows,
             correlation,
             index_only,
+            scattered: false,
         }
+    }
+
+    #[test]
+    fn runs_that_start_anywhere_cost_a_page_or_two() {
+        let caution = Caution {
+            fixed: 0.0,
+            descent: 0.0,
+            scattered_fetch: 2.0,
+            ordered_fetch: 0.0,
+            ..Caution::default()
+        };
+        let believed = |correlation, index_only| {
+            let mut scan = scan(10.0, 3.0, correlation, index_only);
+            scan.scattered = true;
+            caution.believed(&price(100.0, vec![scan]))
+        };
+        assert_eq!(believed(Some(1.0), false), 100.0 + 40.0);
+        assert_eq!(believed(Some(0.0), false), 100.0 + 60.0 + 20.0);
+        assert_eq!(believed(Some(1.0), true), 100.0 + 20.0);
     }
 
     #[test]
