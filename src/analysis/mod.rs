@@ -48,10 +48,6 @@ const EVALUATED_ROWS: usize = 4_000;
 /// within it indexes that save nothing could ride along.
 const GAP: f64 = 0.002;
 
-/// Steps of the search, a third of a second or so: the best set is mostly found in the first
-/// tenth of it, and what is not proven by then is shown as a gap.
-const SEARCH_STEPS: u64 = 60_000_000;
-
 /// The setup of a run under the present configuration.
 fn setup(config: &Config) -> Setup {
     Setup {
@@ -70,7 +66,6 @@ fn setup(config: &Config) -> Setup {
         limits: PricingLimits {
             search: SearchLimits {
                 gap: GAP,
-                steps: SEARCH_STEPS,
                 ..SearchLimits::default()
             },
             ..PricingLimits::default()

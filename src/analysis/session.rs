@@ -42,6 +42,11 @@ const MIN_SHARE: f64 = 5e-3;
 /// Default of `advise()`'s time limit, seconds, which the bounds of the search are made for.
 const USUAL_TIME_LIMIT: f64 = 30.0;
 
+/// Steps of the search for each statement of the list, and at least: a third of a second or so
+/// for a few dozen statements, whose best set is mostly found in the first tenth of it.
+const STEPS_PER_STATEMENT: u64 = 3_000_000;
+const LEAST_STEPS: u64 = 60_000_000;
+
 /// Which statement of the list causes a statement that is not in it.
 pub type Causes = HashMap<StatementId, StatementId>;
 
@@ -115,7 +120,9 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     setup.plan.rules.switch_share = 0.0;
     // Who gives more time than usual gets a longer search, and all statements looked at closely.
     let patience = (request.time_limit / USUAL_TIME_LIMIT).clamp(1.0, 10.0);
-    setup.limits.search.steps = (setup.limits.search.steps as f64 * patience) as u64;
+    let steps = (STEPS_PER_STATEMENT * request.queries.len() as u64)
+        .clamp(LEAST_STEPS, setup.limits.search.steps);
+    setup.limits.search.steps = (steps as f64 * patience) as u64;
     setup.limits.few = (setup.limits.few as f64 * patience) as usize;
     let start = clock::now();
     let mut planner = Planner::with_evaluated_rows(super::EVALUATED_ROWS);

@@ -47,7 +47,7 @@ impl Default for PricingLimits {
             // The median error of a hypothetical price is about a per cent; two are noise.
             tolerance: 0.02,
             rounds: 7,
-            probes: 16,
+            probes: 12,
             search: SearchLimits::default(),
         }
     }
