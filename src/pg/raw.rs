@@ -25,6 +25,12 @@ unsafe extern "C-unwind" {
         destination: *mut pg_sys::DestReceiver,
         completion: *mut pg_sys::QueryCompletion,
     );
+    pub fn FunctionCall2Coll(
+        function: *mut pg_sys::FmgrInfo,
+        collation: pg_sys::Oid,
+        first: pg_sys::Datum,
+        second: pg_sys::Datum,
+    ) -> pg_sys::Datum;
     pub fn GetUserId() -> pg_sys::Oid;
     pub fn GetSessionUserId() -> pg_sys::Oid;
     pub fn CreateCommandTag(node: *mut pg_sys::Node) -> pg_sys::CommandTag::Type;

@@ -26,6 +26,7 @@ mod isolate;
 mod keys;
 mod memory;
 mod methods;
+mod operators;
 mod projection;
 mod relevance;
 mod sample;
@@ -220,6 +221,7 @@ impl Planner {
                     carriers: &[],
                     hidden: &[],
                     only: None,
+                    operators: None,
                     params,
                 };
                 for query in &statement.queries {

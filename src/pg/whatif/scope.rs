@@ -9,6 +9,7 @@
 use super::brin_cost;
 use super::candidate::Part;
 use super::carrier::Carrier;
+use super::operators::Operators;
 use crate::pg::compat::planner as compat;
 use crate::pg::hooks::planner::uncounted;
 use crate::pg::nodes::items;
@@ -28,6 +29,8 @@ pub(super) struct Scope<'a> {
     /// Where given, all other real indexes are hidden too, but for unique ones: joins are
     /// planned differently without them.
     pub only: Option<&'a [u32]>,
+    /// Slow operators, and how far towards what they were measured to take they are charged.
+    pub operators: Option<(&'a Operators, f64)>,
     /// The parameter list of the call, which tells it from all others.
     pub params: pg_sys::ParamListInfo,
 }
@@ -39,6 +42,7 @@ thread_local! {
 
 static mut PREVIOUS_RELATION_INFO: pg_sys::get_relation_info_hook_type = None;
 static mut PREVIOUS_INDEX_STATS: pg_sys::get_index_stats_hook_type = None;
+static mut PREVIOUS_RELATION_STATS: pg_sys::get_relation_stats_hook_type = None;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
@@ -57,6 +61,8 @@ pub fn install() {
         pg_sys::get_relation_info_hook = Some(relation_info);
         PREVIOUS_INDEX_STATS = pg_sys::get_index_stats_hook;
         pg_sys::get_index_stats_hook = Some(index_stats);
+        PREVIOUS_RELATION_STATS = pg_sys::get_relation_stats_hook;
+        pg_sys::get_relation_stats_hook = Some(relation_stats);
     }
 }
 
@@ -217,6 +223,53 @@ unsafe extern "C-unwind" fn index_stats(
         match PREVIOUS_INDEX_STATS {
             Some(previous) => previous(root, index, number, vardata),
             None => false,
+        }
+    }
+}
+
+/// The planner asks for the statistics of a column (selfuncs.c, examine_simple_variable). It
+/// gets none here; but this is where its estimate of a relation's conditions passes by.
+unsafe extern "C-unwind" fn relation_stats(
+    root: *mut pg_sys::PlannerInfo,
+    entry: *mut pg_sys::RangeTblEntry,
+    number: pg_sys::AttrNumber,
+    vardata: *mut pg_sys::VariableStatData,
+) -> bool {
+    // SAFETY: as in `relation_info`.
+    unsafe {
+        if !ACTIVE.get().is_null() {
+            charge(root, entry);
+        }
+        match PREVIOUS_RELATION_STATS {
+            Some(previous) => previous(root, entry, number, vardata),
+            None => false,
+        }
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn charge(
+    root: *mut pg_sys::PlannerInfo,
+    entry: *mut pg_sys::RangeTblEntry,
+) {
+    // SAFETY: as in `relation_info`; the arrays have simple_rel_array_size elements.
+    unsafe {
+        let Some((operators, step)) = scope_of(root).and_then(|scope| scope.operators) else {
+            return;
+        };
+        if (*entry).rtekind != pg_sys::RTEKind::RTE_RELATION
+            || (*root).simple_rel_array.is_null()
+            || (*root).simple_rte_array.is_null()
+        {
+            return;
+        }
+        let size = (*root).simple_rel_array_size.max(0) as usize;
+        let Some(place) = (1..size).find(|k| *(*root).simple_rte_array.add(*k) == entry) else {
+            return;
+        };
+        let rel = *(*root).simple_rel_array.add(place);
+        if !rel.is_null() {
+            operators.charge(root, rel, (*entry).relid, step, || may_see(root, rel));
         }
     }
 }

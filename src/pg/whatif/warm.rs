@@ -14,6 +14,7 @@
 //! carried on to the end of the way. (Where another plan wins already, the least cost is a
 //! concave function of the step, so what is carried on is too dear rather than too cheap.)
 
+use super::operators::Operators;
 use super::scope::{self, Scope};
 use crate::pg::planwalk::{self, NestedScan, Reading};
 use indexpilot_model::StatementId;
@@ -41,7 +42,7 @@ const MOST_KNOWN: usize = 100_000;
 /// Which plan of which statement: sample, query, fingerprint.
 type Key = (StatementId, usize, usize, u64);
 
-/// What a plan costs with its pages in memory.
+/// What a plan costs with its pages in memory and its slow operators measured.
 #[derive(Clone, Debug)]
 pub(super) struct Warm {
     pub cost: f64,
@@ -55,6 +56,7 @@ pub(super) struct Warm {
 #[derive(Default)]
 pub(super) struct Warmth {
     share: f64,
+    operators: Operators,
     known: RefCell<HashMap<Key, Warm>>,
 }
 
@@ -63,14 +65,20 @@ impl Warmth {
     pub(super) fn new(share: f64) -> Self {
         Warmth {
             share: share.clamp(0.0, 1.0),
+            operators: Operators::default(),
             known: RefCell::default(),
         }
     }
 
+    /// The operators timed so far.
+    pub(super) fn operators(&self) -> &Operators {
+        &self.operators
+    }
+
     /// The cost of the plan in `reading` with pages as warm as this. A plan that was priced
     /// before costs no planner call; else the query is planned again, with the indexes that
-    /// the plan uses and the real ones only. `early_stops` judges a reading's scans. Returns the
-    /// cost and the planner calls made.
+    /// the plan uses and the real ones only. `early_stops` judges a reading's scans, `slow` says
+    /// whether the plan's conditions hold slow operators. Returns the cost and the planner calls made.
     ///
     /// # Safety
     /// As [`scope::plan`]; `query` is not scribbled on.
@@ -81,6 +89,7 @@ impl Warmth {
         query: *mut pg_sys::Query,
         source: *const c_char,
         scope: &Scope<'_>,
+        slow: bool,
         early_stops: impl Fn(&Reading) -> Vec<EarlyStop>,
     ) -> (Warm, u64) {
         if let Some(known) = self.known.borrow().get(&key) {
@@ -91,7 +100,7 @@ impl Warmth {
             early_stops: early_stops(reading),
             fetched: reading.nested.iter().map(|scan| scan.rows).collect(),
         };
-        if self.share <= 0.0 {
+        if self.share <= 0.0 && !slow {
             return (warm, 0);
         }
         let used = reading.indexes();
@@ -107,19 +116,25 @@ impl Warmth {
             carriers: scope.carriers,
             hidden: scope.hidden,
             only: Some(&used),
+            operators: None,
             params: scope.params,
         };
         let mut calls = 0;
-        for step in STEPS {
+        let mut again = |scope: &Scope<'_>| {
             calls += 1;
             // SAFETY: the caller's promise; the copy is the planner's to scribble on.
-            let (near, same) = unsafe {
-                let _costs = PageCosts::towards_memory(self.share * step);
+            unsafe {
                 let copy = pg_sys::copyObjectImpl(query.cast()).cast();
-                let planned = scope::plan(copy, source, &narrow);
+                let planned = scope::plan(copy, source, scope);
                 let same = planwalk::fingerprint(planned).0 == key.3;
                 (planwalk::read(planned), same)
-            };
+            }
+        };
+        let steps = if self.share > 0.0 { &STEPS[..] } else { &[] };
+        for &step in steps {
+            let costs = PageCosts::towards_memory(self.share * step);
+            let (near, same) = again(&narrow);
+            drop(costs);
             let saved = (reading.cost - near.cost).max(0.0) / step;
             warm.cost = (reading.cost - saved).max(LEAST * reading.cost);
             if same {
@@ -136,6 +151,22 @@ impl Warmth {
                 break;
             }
         }
+        // What slow operators take is linear in their cost, too.
+        let steps = if slow { &STEPS[..] } else { &[] };
+        let mut slower = 0.0;
+        for &step in steps {
+            let charged = Scope {
+                operators: Some((&self.operators, step)),
+                ..narrow
+            };
+            let (near, same) = again(&charged);
+            slower = (near.cost - reading.cost).max(0.0) / step;
+            if same {
+                break;
+            }
+        }
+        self.operators.take_seen();
+        warm.cost += slower;
         let mut known = self.known.borrow_mut();
         if known.len() >= MOST_KNOWN {
             known.clear();
