@@ -283,3 +283,32 @@ fn a_foreign_key_is_priced_by_what_its_checks_search_every_major() {
     session.run(&value(0));
     assert_eq!(advice(&mut session, &[delete], ""), Vec::<String>::new());
 }
+
+/// The planner takes a regular expression over a text for as cheap as an integer's equality.
+/// Where there is room for one index, the one that spares it is worth more than the planner
+/// says, if it really is slow here.
+#[test]
+fn an_operator_costs_what_it_takes_every_major() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION IF NOT EXISTS indexpilot;
+         CREATE TABLE texts (kind int NOT NULL, other int NOT NULL, body text NOT NULL);
+         INSERT INTO texts
+             SELECT g % 500, g * 7919 % 500,
+                 (SELECT string_agg(md5(g::text || k::text), ' ') FROM generate_series(1, 12) AS k)
+             FROM generate_series(1, 20000) AS g",
+    );
+    session.run("VACUUM ANALYZE texts");
+    let slow = "SELECT count(*) FROM texts WHERE kind = 3 AND body ~* '(a|b).*xyz'";
+    let quick = "SELECT count(*) FROM texts WHERE kind = 3 AND body <> 'xyz'";
+    let other = "SELECT count(*) FROM texts WHERE other = 3";
+    // Twelve of the one against one of the other, and room for one index.
+    let more = ", weights => ARRAY[1.0, 12.0], storage_budget => 300000";
+    let found = advice(&mut session, &[quick, other], more);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_proposes(&found, &["(\"other\")"]);
+    let found = advice(&mut session, &[slow, other], more);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_proposes(&found, &["(\"kind\""]);
+}
