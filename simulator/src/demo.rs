@@ -122,12 +122,10 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
             .batch_execute(application.expert_sql())
             .context("creating the expert's indexes")?;
         client.batch_execute("VACUUM (ANALYZE)")?;
-        let mut size: i64 = catalog::indexes(&mut client, application.name())?
+        let size: i64 = catalog::indexes(&mut client, application.name())?
             .iter()
             .map(|index| index.bytes)
             .sum();
-        // Estimates of sizes err by a few per cent.
-        size -= size / 20;
         experts_size = Some(size);
         say(options, "Built the expert's indexes.");
     }
