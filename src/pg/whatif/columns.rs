@@ -97,11 +97,14 @@ impl Column {
     }
 }
 
+/// By attributes and a limit: rows that have the same values in them.
+type Groups = HashMap<(Vec<i16>, u64), Rc<[KeyGroup]>>;
+
 /// The columns of one sample that were asked for, and how often their combinations repeat.
 #[derive(Default)]
 pub(super) struct Columns {
     made: RefCell<HashMap<i16, Rc<Column>>>,
-    groups: RefCell<HashMap<(Vec<i16>, u64), Rc<[KeyGroup]>>>,
+    groups: RefCell<Groups>,
 }
 
 impl Columns {

@@ -316,7 +316,6 @@ impl Planner {
                     if !statement.checked.get() {
                         compat::check_permissions(planned);
                     }
-                    let slow = self.warmth.operators().take_seen();
                     let mut reading = planwalk::read(planned);
                     for scan in &mut reading.nested {
                         scan.correlation = self.correlation(scan.index);
@@ -330,7 +329,7 @@ impl Planner {
                     let source = statement.text.as_ptr();
                     let (warm, more) = stopwatch.planner(|| {
                         self.warmth
-                            .cost(key, &reading, *query, source, &scope, slow, |read| {
+                            .cost(key, &reading, *query, source, &scope, |read| {
                                 read.early_stops
                                     .iter()
                                     .filter_map(|stop| self.early_stop(stop))

@@ -77,8 +77,9 @@ impl Warmth {
 
     /// The cost of the plan in `reading` with pages as warm as this. A plan that was priced
     /// before costs no planner call; else the query is planned again, with the indexes that
-    /// the plan uses and the real ones only. `early_stops` judges a reading's scans, `slow` says
-    /// whether the plan's conditions hold slow operators. Returns the cost and the planner calls made.
+    /// the plan uses and the real ones only. `early_stops` judges a reading's scans.
+    /// Slow operators are those that the planner came across when it made the plan. Returns
+    /// the cost and the planner calls made.
     ///
     /// # Safety
     /// As [`scope::plan`]; `query` is not scribbled on.
@@ -89,9 +90,9 @@ impl Warmth {
         query: *mut pg_sys::Query,
         source: *const c_char,
         scope: &Scope<'_>,
-        slow: bool,
         early_stops: impl Fn(&Reading) -> Vec<EarlyStop>,
     ) -> (Warm, u64) {
+        let slow = self.operators.take_seen();
         if let Some(known) = self.known.borrow().get(&key) {
             return (known.clone(), 0);
         }
