@@ -179,6 +179,12 @@ fn a_field_that_its_tenant_has_switched_off_asks_for_no_index() {
     session.run("SELECT * FROM indexpilot.genome_bootstrap('{crm}')");
     session.run("SELECT indexpilot.initialize_tenant('42')");
     session.run("SELECT indexpilot.disable_field('42', 'crm.contacts', 'email', 'no mail there')");
+    // Whose calls they were is saved a little later than that they were.
+    cluster.wait(
+        "SELECT sum(t.calls) FROM indexpilot.tenant_stats AS t
+         JOIN indexpilot.statement AS s ON s.id = t.statement WHERE s.query LIKE '%crm.contacts WHERE%'",
+        "40",
+    );
     session.run("SELECT * FROM indexpilot.analyze()");
     // And it says so.
     let said = session.text(

@@ -69,13 +69,15 @@ pub fn import() -> SpiResult<Outcome> {
     };
     let session_path = Spi::get_one::<String>("SELECT pg_catalog.current_setting('search_path')")?
         .unwrap_or_default();
-    // Before the saved counters are read: what the worker saves in between is taken off
-    // twice, never counted twice.
-    let unsaved = capture::pending();
     history::forget()?;
     let now = clock::now();
+    // Nothing is being saved meanwhile: what is neither in memory nor in tables yet would be
+    // counted twice.
+    let (unsaved, all) = spi::under_lock(capture::SAVING_LOCK, || {
+        (capture::pending(), history::foreign(&schema, MOST))
+    });
     let mut outcome = Outcome::new();
-    for mut foreign in history::foreign(&schema, MOST)? {
+    for mut foreign in all? {
         pgrx::check_for_interrupts!();
         let key = (
             foreign.query_id as u64,

@@ -108,7 +108,12 @@ pub fn flush() {
     }
 }
 
+/// Key of the lock, among [`spi::lock_until_commit`]'s, that the worker holds while counters are
+/// neither in shared memory nor to be seen in tables.
+pub const SAVING_LOCK: u32 = 3;
+
 fn save(block: &Block) -> SpiResult<()> {
+    spi::lock_until_commit(SAVING_LOCK);
     let database = spi::database().to_u32();
     let now = clock::now();
     let drained = SAVER.with_borrow_mut(|saver| std::mem::take(&mut saver.carried));

@@ -9,7 +9,7 @@ pub mod flush;
 mod moment;
 mod usage;
 
-pub use flush::{flush, unsaved};
+pub use flush::{SAVING_LOCK, flush, unsaved};
 
 use crate::config;
 use crate::pg::hooks;

@@ -132,21 +132,37 @@ pub fn database() -> pg_sys::Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
-/// Takes a lock of this database that SQL cannot take through its advisory lock functions, and
-/// keeps it until the transaction ends. It is of the type `userlock`, which nothing else has
-/// used since contrib/userlock went: applications that count advisory locks do not see it.
-pub fn lock_until_commit(key: u32) {
+/// A lock of this database that SQL cannot take through its advisory lock functions. It is of
+/// the type `userlock`, which nothing else has used since contrib/userlock went: applications
+/// that count advisory locks do not see it.
+fn user_lock(key: u32) -> pg_sys::LOCKTAG {
     const OURS: u16 = 0x1d;
-    let tag = pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
         locktag_field1: database().to_u32(),
         locktag_field2: 0,
         locktag_field3: key,
         locktag_field4: OURS,
         locktag_type: pg_sys::LockTagType::LOCKTAG_USERLOCK as u8,
         locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
-    };
+    }
+}
+
+/// Takes the lock of this database that `key` names, and keeps it until the transaction ends.
+pub fn lock_until_commit(key: u32) {
     // SAFETY: the tag is complete; a transaction lock is released by the server.
+    unsafe { pg_sys::LockAcquire(&user_lock(key), pg_sys::ExclusiveLock as _, false, false) };
+}
+
+/// Runs `work` while nobody else has the lock that `key` names. An ERROR leaves it to the end
+/// of the transaction.
+pub fn under_lock<T>(key: u32, work: impl FnOnce() -> T) -> T {
+    let tag = user_lock(key);
+    // SAFETY: the tag is complete; taken and given back in pairs.
     unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as _, false, false) };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pg_sys::LockRelease(&tag, pg_sys::ExclusiveLock as _, false) };
+    result
 }
 
 /// Runs `work` under a snapshot that sees all that is committed by now, also in a
