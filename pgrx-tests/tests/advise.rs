@@ -230,7 +230,7 @@ fn a_field_that_is_not_to_be_indexed_is_in_no_candidate() {
 /// The planner walks an index in the order that is asked for and expects the twentieth match
 /// soon, although all matches lie together: an index that finds them is worth having beside it.
 #[test]
-fn a_limit_is_not_believed_where_its_rows_lie_together_every_major() {
+fn a_limit_is_not_believed_where_its_rows_lie_together() {
     let cluster = Cluster::with_extension();
     let mut session = cluster.session();
     session.run(

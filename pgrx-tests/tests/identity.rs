@@ -145,7 +145,7 @@ fn every_major_shows_its_identifier_where_there_is_no_other() {
 /// pg_stat_statements keeps the server's identifiers, whichever library is first; two fields of
 /// a document are one statement to it and two to us.
 #[test]
-fn every_major_leaves_the_servers_identifiers_alone() {
+fn the_servers_identifiers_are_left_alone() {
     for libraries in [
         "pg_stat_statements,indexpilot",
         "indexpilot,pg_stat_statements",
