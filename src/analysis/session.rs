@@ -47,6 +47,9 @@ const USUAL_TIME_LIMIT: f64 = 30.0;
 const STEPS_PER_STATEMENT: u64 = 3_000_000;
 const LEAST_STEPS: u64 = 60_000_000;
 
+/// Planner calls for each statement that is looked at closely.
+const CALLS_PER_STATEMENT: u64 = 36;
+
 /// Which statement of the list causes a statement that is not in it.
 pub type Causes = HashMap<StatementId, StatementId>;
 
@@ -124,6 +127,9 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
         .clamp(LEAST_STEPS, setup.limits.search.steps);
     setup.limits.search.steps = (steps as f64 * patience) as u64;
     setup.limits.few = (setup.limits.few as f64 * patience) as usize;
+    // (Somebody waits for the answer; the automatic run asks for more, and so stays the same from
+    // day to day.)
+    setup.limits.calls_per_statement = CALLS_PER_STATEMENT;
     let start = clock::now();
     let mut planner = Planner::with_evaluated_rows(super::EVALUATED_ROWS);
     planner.set_warmth(share_in_cache());

@@ -38,7 +38,7 @@ impl Default for PricingLimits {
     fn default() -> Self {
         PricingLimits {
             calls: 200_000,
-            calls_per_statement: 36,
+            calls_per_statement: 48,
             // Where full scans dominate, a good set leaves a hundredth of the time: the last
             // hundredth that could be saved would be as much again.
             coverage: 0.999,
