@@ -11,6 +11,7 @@ pub mod compat;
 pub mod database_ddl;
 pub mod ddl;
 pub mod ddl_notices;
+mod estimators;
 pub mod guc;
 pub mod hooks;
 pub mod identity;

@@ -14,6 +14,20 @@ pub unsafe fn tag<T>(node: *const T) -> pg_sys::NodeTag {
     unsafe { (*node.cast::<pg_sys::Node>()).type_ }
 }
 
+/// An expression without what changes its type alone.
+///
+/// # Safety
+/// `node` is null or points to a node.
+pub unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
+    // SAFETY: the cast follows the tag.
+    unsafe {
+        while tag(node) == pg_sys::NodeTag::T_RelabelType {
+            node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
+        }
+    }
+    node
+}
+
 /// The pointers of a list; a null list is empty.
 ///
 /// # Safety

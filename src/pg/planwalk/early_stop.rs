@@ -6,19 +6,12 @@
 //! the rows that pass lie together, and all that lies before them is read for nothing.
 
 use super::reading::Walk;
-use crate::pg::nodes::{items, tag};
+use crate::pg::estimators::{
+    EQSEL, LIKESEL, PREFIXSEL, SCALARGESEL, SCALARGTSEL, SCALARLESEL, SCALARLTSEL,
+};
+use crate::pg::nodes::{items, stripped, tag};
 use indexpilot_model::Oid;
 use pgrx::pg_sys::{self, NodeTag};
-
-// OIDs of estimators in pg_proc.dat; they have not changed since 9.x. An operator that is
-// estimated by one of them selects one stretch of its left side's order.
-const EQSEL: u32 = 101;
-const SCALARLTSEL: u32 = 103;
-const SCALARGTSEL: u32 = 104;
-const SCALARLESEL: u32 = 336;
-const SCALARGESEL: u32 = 337;
-const LIKESEL: u32 = 1819;
-const PREFIXSEL: u32 = 3437;
 
 /// Which stretch of a column's order passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,17 +52,6 @@ pub struct EarlyStop {
     pub passing: f64,
     /// What the whole scan costs behind its start, over all executions.
     pub run: f64,
-}
-
-/// An expression without what changes its type alone.
-unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: the cast follows the tag.
-    unsafe {
-        while tag(node) == NodeTag::T_RelabelType {
-            node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
-        }
-        node
-    }
 }
 
 unsafe fn column(node: *mut pg_sys::Node) -> Option<Column> {
@@ -125,6 +107,7 @@ unsafe fn stretch(node: *mut pg_sys::Node) -> Option<(Column, Stretch)> {
         if operator == pg_sys::InvalidOid || pg_sys::contain_var_clause(value) {
             return None;
         }
+        // What these estimate selects one stretch of its left side's order.
         let stretch = match pg_sys::get_oprrest(operator).to_u32() {
             SCALARLTSEL | SCALARLESEL => Stretch::Low,
             SCALARGTSEL | SCALARGESEL => Stretch::High,

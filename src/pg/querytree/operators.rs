@@ -2,25 +2,12 @@
 //! telling one (pg_operator.oprrest), otherwise by the operand's type and the symbol.
 
 use super::names::{self, Operator};
+use crate::pg::estimators::{
+    EQSEL, ICLIKESEL, ICNLIKESEL, ICREGEXEQSEL, ICREGEXNESEL, LIKESEL, NEQSEL, NLIKESEL, PREFIXSEL,
+    REGEXEQSEL, REGEXNESEL, SCALARGESEL, SCALARGTSEL, SCALARLESEL, SCALARLTSEL,
+};
 use indexpilot_model::query::FieldRole;
 use pgrx::pg_sys;
-
-// OIDs of estimators in pg_proc.dat; they have not changed since 9.x.
-const EQSEL: u32 = 101;
-const NEQSEL: u32 = 102;
-const SCALARLTSEL: u32 = 103;
-const SCALARGTSEL: u32 = 104;
-const SCALARLESEL: u32 = 336;
-const SCALARGESEL: u32 = 337;
-const ICLIKESEL: u32 = 1814;
-const ICNLIKESEL: u32 = 1815;
-const REGEXEQSEL: u32 = 1818;
-const LIKESEL: u32 = 1819;
-const ICREGEXEQSEL: u32 = 1820;
-const REGEXNESEL: u32 = 1821;
-const NLIKESEL: u32 = 1822;
-const ICREGEXNESEL: u32 = 1823;
-const PREFIXSEL: u32 = 3437;
 
 /// How a LIKE pattern begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

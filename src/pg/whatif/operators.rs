@@ -14,7 +14,8 @@
 //! kind of scan. It is put there between the estimate of rows and that of costs (costsize.c,
 //! set_baserel_size_estimates): while the estimators ask for statistics.
 
-use crate::pg::nodes::{items, tag};
+use crate::pg::estimators;
+use crate::pg::nodes::{items, stripped, tag};
 use crate::pg::raw;
 use pgrx::pg_sys::{self, NodeTag};
 use std::cell::{Cell, RefCell};
@@ -35,19 +36,18 @@ const LEAST_FACTOR: f64 = 16.0;
 /// Columns and operators that are remembered at most.
 const MOST_KNOWN: usize = 10_000;
 
-// OIDs of estimators in pg_proc.dat; they have not changed since 9.x (matchingsel: since 14).
-// Operators that are estimated by one of them search within a value.
+/// Operators that are estimated by one of these search within a value.
 const SEARCHING: [u32; 10] = [
-    1814, // iclikesel
-    1815, // icnlikesel
-    1818, // regexeqsel
-    1819, // likesel
-    1820, // icregexeqsel
-    1821, // regexnesel
-    1822, // nlikesel
-    1823, // icregexnesel
-    3817, // arraycontsel
-    5040, // matchingsel
+    estimators::ICLIKESEL,
+    estimators::ICNLIKESEL,
+    estimators::REGEXEQSEL,
+    estimators::LIKESEL,
+    estimators::ICREGEXEQSEL,
+    estimators::REGEXNESEL,
+    estimators::NLIKESEL,
+    estimators::ICREGEXNESEL,
+    estimators::ARRAYCONTSEL,
+    estimators::MATCHINGSEL,
 ];
 
 /// Function, collation, relation and attribute.
@@ -224,16 +224,6 @@ unsafe fn condition(clause: *mut pg_sys::Node) -> Option<Condition> {
             attribute: (*variable).varattno,
             constant: (*constant).constvalue,
         })
-    }
-}
-
-unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: the cast follows the tag.
-    unsafe {
-        while tag(node) == NodeTag::T_RelabelType {
-            node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
-        }
-        node
     }
 }
 

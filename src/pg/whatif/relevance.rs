@@ -12,7 +12,7 @@
 //! Whatever is not known to be harmless counts as relevant.
 
 use super::candidate::Part;
-use crate::pg::nodes::{items, length, tag};
+use crate::pg::nodes::{items, length, stripped, tag};
 use crate::pg::syscache;
 use pgrx::pg_sys::{self, NodeTag};
 use pgrx::prelude::*;
@@ -361,17 +361,6 @@ unsafe extern "C-unwind" fn walk(node: *mut pg_sys::Node, context: *mut std::ffi
             _ => pg_sys::expression_tree_walker(node, Some(walk), context),
         }
     }
-}
-
-/// An expression without a change of type that changes no value.
-unsafe fn stripped(mut node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: the cast follows the tag.
-    unsafe {
-        while tag(node) == NodeTag::T_RelabelType {
-            node = (*node.cast::<pg_sys::RelabelType>()).arg.cast();
-        }
-    }
-    node
 }
 
 /// Whether an attribute is generated when it is read (18 on): the planner replaces it by its
