@@ -201,3 +201,44 @@ fn a_field_that_its_tenant_has_switched_off_asks_for_no_index() {
     );
     assert_eq!(session.number(open), 0.0);
 }
+
+/// An analysis that runs when another is asked for has read before: its end is not the answer.
+#[test]
+fn who_asks_gets_an_analysis_that_begins_after() {
+    let cluster = Cluster::builder().start();
+    let (mut holder, mut watcher) = (cluster.session(), cluster.session());
+    watcher.run("CREATE EXTENSION indexpilot");
+    watcher.run("SELECT * FROM indexpilot.analyze()");
+    holder.run("BEGIN; LOCK TABLE indexpilot.analysis IN ACCESS EXCLUSIVE MODE");
+    let analysing = "SELECT count(*) FROM pg_stat_activity
+        WHERE backend_type LIKE 'indexpilot%' AND wait_event_type = 'Lock'";
+    let asking = "SELECT count(*) FROM pg_stat_activity
+        WHERE query LIKE '%indexpilot.analyze()%' AND state = 'active' AND pid <> pg_backend_pid()";
+    let mut sessions = [cluster.session(), cluster.session()];
+    let begun_after = std::thread::scope(|scope| {
+        let mut answers = Vec::new();
+        for (earlier, session) in sessions.iter_mut().enumerate() {
+            answers.push(scope.spawn(move || {
+                let asked_at = session.text("SELECT clock_timestamp()");
+                session.run("SELECT * FROM indexpilot.analyze()");
+                session.number(&format!(
+                    "SELECT count(*) FROM indexpilot.analysis WHERE started_at > '{asked_at}'"
+                ))
+            }));
+            wait_for("a question while an analysis runs", PATIENCE, || {
+                let (asks, waits) = (watcher.number(asking), watcher.number(analysing));
+                if asks > earlier as f64 && waits == 1.0 {
+                    Ok(())
+                } else {
+                    Err(format!("{asks} ask, {waits} wait"))
+                }
+            });
+        }
+        holder.run("COMMIT");
+        answers
+            .into_iter()
+            .map(|answer| answer.join().expect("an answer"))
+            .collect::<Vec<_>>()
+    });
+    assert!(begun_after.iter().all(|n| *n >= 1.0), "{begun_after:?}");
+}

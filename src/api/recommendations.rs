@@ -15,7 +15,7 @@ use pgrx::prelude::*;
 
 /// Seconds that `analyze()` waits for the worker at most, by default.
 fn ask_and_wait(seconds: f64) {
-    let before = worker::analyses_finished();
+    let wanted = worker::next_analysis();
     if !worker::ask(Request::Analyze) {
         ereport!(
             NOTICE,
@@ -31,7 +31,7 @@ fn ask_and_wait(seconds: f64) {
         return;
     }
     let deadline = clock::now() + (seconds.clamp(0.0, 600.0) * 1e6) as i64;
-    while worker::analyses_finished() == before {
+    while worker::analyses_finished() < wanted {
         if clock::now() > deadline {
             notice!(
                 "the analysis still runs after {seconds} s; what is shown is what the last one found"

@@ -165,6 +165,9 @@ impl Cycle {
             busy = true;
         }
         if analysis_due {
+            // In this order: a request that comes between the two is answered by this analysis,
+            // or by the next as well, but never by none.
+            self.slot.begin_analysis();
             self.slot.take(Request::Analyze);
             report_activity(Some("indexpilot: analysing"));
             let result = self.timed("analysing", |duties| transaction::attempt(duties.analyze));
@@ -172,7 +175,7 @@ impl Cycle {
             // and a failing one must not run all the time.
             self.slot
                 .set_analysis_due(clock::now() + i64::from(config.analysis_interval) * 1_000_000);
-            self.slot.analysis_finished();
+            self.slot.finish_analysis();
             result.map_err(|error| ("analyse", error))?;
             busy = true;
         }

@@ -74,10 +74,15 @@ pub fn ask(request: Request) -> bool {
     worker_entry::ask(spi::database(), request)
 }
 
-/// Analyses that the worker of this database has finished since the server started: whoever
-/// asks for one waits until this grows.
+/// Number of the next analysis that the worker of this database begins: the first one that
+/// sees all that is committed now. One that runs already may have read before.
+pub fn next_analysis() -> u64 {
+    worker_entry::own_slot().map_or(0, board::Slot::analyses_begun) + 1
+}
+
+/// Number of the last analysis that the worker of this database has finished.
 pub fn analyses_finished() -> u64 {
-    worker_entry::own_slot().map_or(0, board::Slot::analyses)
+    worker_entry::own_slot().map_or(0, board::Slot::analyses_finished)
 }
 
 /// Whether a launcher is there.

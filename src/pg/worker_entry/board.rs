@@ -83,7 +83,9 @@ pub struct Slot {
     analysis_due: AtomicI64,
     /// Moment of the next job (microseconds since the Unix epoch); 0 is none.
     jobs_due: AtomicI64,
-    /// Analyses finished since the server started.
+    /// Analyses begun since the server started; they are numbered from 1.
+    analyses_begun: AtomicU64,
+    /// Number of the last analysis that is finished.
     analyses: AtomicU64,
 }
 
@@ -208,14 +210,25 @@ impl Slot {
         self.jobs_due.store(moment.unwrap_or(0), Ordering::Release);
     }
 
-    /// Analyses finished since the server started.
-    pub fn analyses(&self) -> u64 {
+    /// Analyses begun since the server started.
+    pub fn analyses_begun(&self) -> u64 {
+        self.analyses_begun.load(Ordering::Acquire)
+    }
+
+    /// Number of the last analysis that is finished.
+    pub fn analyses_finished(&self) -> u64 {
         self.analyses.load(Ordering::Acquire)
     }
 
-    /// One more analysis is finished.
-    pub fn analysis_finished(&self) {
-        self.analyses.fetch_add(1, Ordering::AcqRel);
+    /// An analysis begins: it has read nothing yet. The worker alone says so.
+    pub fn begin_analysis(&self) {
+        self.analyses_begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The analysis that was begun last is finished.
+    pub fn finish_analysis(&self) {
+        self.analyses
+            .store(self.analyses_begun(), Ordering::Release);
     }
 
     fn clear(&self) {
@@ -225,6 +238,7 @@ impl Slot {
         self.held_until.store(0, Ordering::Release);
         self.analysis_due.store(0, Ordering::Release);
         self.jobs_due.store(0, Ordering::Release);
+        self.analyses_begun.store(0, Ordering::Release);
         self.analyses.store(0, Ordering::Release);
     }
 }
