@@ -114,6 +114,7 @@ fn what_changes_something_is_not_for_everybody() {
     // Volatile because they read shared memory or plan; they change nothing that lasts.
     let harmless = [
         "advise",
+        "advised_goals",
         "analyze",
         "explain",
         "health",

@@ -79,7 +79,8 @@ CREATE TABLE indexpilot.analysis (
     verified boolean NOT NULL,
     empty_because text,
     refused jsonb NOT NULL,
-    not_analysed jsonb NOT NULL
+    not_analysed jsonb NOT NULL,
+    goals jsonb NOT NULL DEFAULT '[]'
 );
 CREATE INDEX analysis_started ON indexpilot.analysis (started_at);
 COMMENT ON TABLE indexpilot.analysis IS 'one row an analysis: what it looked at, what it refused and left out, and why';
@@ -98,5 +99,6 @@ COMMENT ON COLUMN indexpilot.analysis.verified IS 'the planner was asked for eve
 COMMENT ON COLUMN indexpilot.analysis.empty_because IS 'why nothing is advised; NULL where something is';
 COMMENT ON COLUMN indexpilot.analysis.refused IS 'indexes that were thought of and refused, each with the reason';
 COMMENT ON COLUMN indexpilot.analysis.not_analysed IS 'statements and relations that were left out, each with the reason';
+COMMENT ON COLUMN indexpilot.analysis.goals IS 'what each of the ordered goals came to; empty where there were none; read it through the view goals';
 REVOKE ALL ON TABLE indexpilot.analysis FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.analysis', '');

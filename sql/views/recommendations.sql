@@ -62,3 +62,19 @@ WHERE s.not_analysable IS NOT NULL;
 COMMENT ON VIEW indexpilot.not_analysed IS 'statements and relations that the last analysis, or capture, left out, each with the reason';
 REVOKE ALL ON TABLE indexpilot.not_analysed FROM PUBLIC;
 GRANT SELECT ON TABLE indexpilot.not_analysed TO pg_read_all_stats;
+
+CREATE VIEW indexpilot.goals AS
+SELECT g.place, g.goal ->> 'goal' AS goal,
+    (100 * (g.goal ->> 'tolerance')::double precision)::numeric(6, 2) AS tolerance_percent,
+    g.goal ->> 'unit' AS unit, (g.goal ->> 'before')::double precision AS before,
+    (g.goal ->> 'best')::double precision AS best, (g.goal ->> 'bound')::double precision AS bound,
+    (g.goal ->> 'allowed')::double precision AS allowed,
+    (g.goal ->> 'reached')::double precision AS reached, a.finished_at AS analysed_at
+FROM (SELECT l.goals, l.finished_at FROM indexpilot.analysis AS l
+    WHERE l.system_identifier = (SELECT system_identifier FROM pg_control_system())
+      AND l.database_oid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+    ORDER BY l.started_at DESC LIMIT 1) AS a
+CROSS JOIN LATERAL jsonb_array_elements(a.goals) WITH ORDINALITY AS g (goal, place);
+COMMENT ON VIEW indexpilot.goals IS 'what the goals of indexpilot.goals came to in the last analysis, in their order: the value as things are, the best that the goals before it leave, what it is proven not to be below (NULL where nothing is), what later goals are allowed to make of it, and the value under the advice; ms are a day';
+REVOKE ALL ON TABLE indexpilot.goals FROM PUBLIC;
+GRANT SELECT ON TABLE indexpilot.goals TO pg_read_all_stats;

@@ -309,6 +309,7 @@ fn finish(
                     empty_because: Some(why.clone()),
                     refused: json!([]),
                     not_analysed: Vec::new(),
+                    goals: json!([]),
                 });
             }
         };
@@ -377,6 +378,7 @@ fn finish(
                 .iter()
                 .map(|left| (left.what.clone(), left.why.clone()))
                 .collect(),
+            goals: goals(analysis),
         })
     });
     match result {
@@ -401,6 +403,27 @@ fn empty(analysis: &Analysis) -> String {
             analysis.not_analysed.len()
         ),
     }
+}
+
+/// What the goals came to, as the view `goals` reads it.
+fn goals(analysis: &Analysis) -> serde_json::Value {
+    let goals = analysis.advice.solution.goals.iter();
+    goals
+        .map(|g| {
+            json!({
+                "goal": g.goal.goal.name(),
+                "tolerance": g.goal.tolerance,
+                "unit": g.goal.goal.unit(),
+                "before": g.before,
+                "best": g.best,
+                // Not a number of JSON where nothing is proven; then it is null.
+                "bound": g.bound,
+                "allowed": g.allowed,
+                "reached": g.reached,
+            })
+        })
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn refused(analysis: &Analysis) -> serde_json::Value {

@@ -7,11 +7,13 @@ use crate::pg::clock;
 use crate::pg::whatif::{Planner, StatementSource};
 use indexpilot_advisor::plan::MS_PER_UNIT;
 use indexpilot_advisor::pricing::Load;
-use indexpilot_advisor::selection::{Pulse, SelectionError};
+use indexpilot_advisor::selection::{GoalReached, Pulse, SelectionError};
 use indexpilot_advisor::workload::Statement;
 use indexpilot_model::StatementId;
+use indexpilot_model::goal::OrderedGoal;
 use indexpilot_model::price::PriceError;
 use indexpilot_pipeline::{Analysis, NotAnalysed, analyse};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 /// What the caller asked for; `None` is the setting's value.
@@ -31,6 +33,8 @@ pub struct Request {
     pub min_improvement: Option<f64>,
     /// Share by which a statement may get worse.
     pub max_regression: Option<f64>,
+    /// Goals in their order; empty weighs everything in time.
+    pub goals: Option<Vec<OrderedGoal>>,
     /// Seconds after which the best answer found so far is given.
     pub time_limit: f64,
 }
@@ -49,6 +53,16 @@ const LEAST_STEPS: u64 = 60_000_000;
 
 /// Planner calls for each statement that is looked at closely.
 const CALLS_PER_STATEMENT: u64 = 36;
+
+thread_local! {
+    /// What the goals of this session's last `advise()` came to.
+    static GOALS: RefCell<Vec<GoalReached>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What the goals of this session's last `advise()` came to.
+pub fn goals() -> Vec<GoalReached> {
+    GOALS.with_borrow(Clone::clone)
+}
 
 /// Which statement of the list causes a statement that is not in it.
 pub type Causes = HashMap<StatementId, StatementId>;
@@ -108,6 +122,9 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     }
     if let Some(share) = request.max_regression {
         config.max_regression = share;
+    }
+    if let Some(goals) = &request.goals {
+        config.goals.clone_from(goals);
     }
     config.storage_budget = request.storage_budget;
     let mut setup = setup(&config);
@@ -204,5 +221,6 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
         &mut pulse(start, request.time_limit),
     )?;
     analysis.not_analysed.splice(0..0, failed);
+    GOALS.replace(analysis.advice.solution.goals.clone());
     Ok((analysis, causes))
 }

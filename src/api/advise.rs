@@ -5,7 +5,9 @@
 
 use crate::analysis::session::{self, Request};
 use indexpilot_advisor::selection::SelectionError;
+use indexpilot_advisor::selection::{GoalReached, goals::amount};
 use indexpilot_model::IntentKind;
+use indexpilot_model::goal;
 use pgrx::prelude::*;
 
 fn invalid(message: &str) -> ! {
@@ -14,6 +16,73 @@ fn invalid(message: &str) -> ! {
         PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
         message.to_owned()
     );
+}
+
+/// The goals of a list, whose texts may not be NULL.
+fn ordered(list: Vec<Option<String>>) -> Vec<goal::OrderedGoal> {
+    let texts: Vec<&str> = list.iter().flatten().map(String::as_str).collect();
+    if texts.len() != list.len() {
+        let code = PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED;
+        ereport!(ERROR, code, "goals must not be NULL");
+    }
+    goal::ordered(texts).unwrap_or_else(|refusal| {
+        let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
+        let message = "invalid goals of advise()";
+        pgrx::pg_sys::panic::ErrorReport::new(code, message, "indexpilot")
+            .set_detail(refusal.detail)
+            .set_hint(refusal.hint)
+            .report(PgLogLevel::ERROR);
+        unreachable!("an ERROR was raised")
+    })
+}
+
+/// Tells what a goal came to.
+fn tell(place: usize, reached: &GoalReached) {
+    let shown = |value: f64| amount(reached.goal.goal, value);
+    let proven = if reached.bound.is_finite() {
+        format!(", proven not to be below {}", shown(reached.bound))
+    } else {
+        String::new()
+    };
+    let code = PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
+    let message = format!("goal {place}, {}: {}", reached.goal, shown(reached.reached));
+    pgrx::pg_sys::panic::ErrorReport::new(code, message, "indexpilot")
+        .set_detail(format!(
+            "It is {} as things are and {} at best{proven}; later goals may worsen it to {}.",
+            shown(reached.before),
+            shown(reached.best),
+            shown(reached.allowed)
+        ))
+        .report(PgLogLevel::NOTICE);
+}
+
+/// See `sql/functions/advise.sql`.
+#[pg_extern(sql = false)]
+fn advised_goals() -> TableIterator<
+    'static,
+    (
+        name!(goal, String),
+        name!(tolerance_percent, f64),
+        name!(unit, String),
+        name!(before, f64),
+        name!(best, f64),
+        name!(bound, Option<f64>),
+        name!(allowed, f64),
+        name!(reached, f64),
+    ),
+> {
+    TableIterator::new(session::goals().into_iter().map(|g| {
+        (
+            g.goal.goal.name().to_owned(),
+            100.0 * g.goal.tolerance,
+            g.goal.goal.unit().to_owned(),
+            g.before,
+            g.best,
+            g.bound.is_finite().then_some(g.bound),
+            g.allowed,
+            g.reached,
+        )
+    }))
 }
 
 /// See `sql/functions/advise.sql`.
@@ -28,6 +97,7 @@ fn advise(
     min_improvement: Option<f64>,
     max_regression: Option<f64>,
     time_limit: f64,
+    goals: Option<Vec<Option<String>>>,
 ) -> TableIterator<
     'static,
     (
@@ -62,6 +132,7 @@ fn advise(
         max_indexes_per_table: max_indexes_per_table.map(|n| n.max(0) as u32),
         min_improvement,
         max_regression,
+        goals: goals.map(ordered),
         time_limit,
     };
     let (analysis, causes) = match session::advise(&request) {
@@ -77,6 +148,9 @@ fn advise(
     };
     for left_out in &analysis.not_analysed {
         notice!("not analysed: {}: {}", left_out.what, left_out.why);
+    }
+    for (place, reached) in analysis.advice.solution.goals.iter().enumerate() {
+        tell(place + 1, reached);
     }
     pgrx::debug1!(
         "indexpilot: {} options, {} planner calls, gap {:.2} %, {} nodes",

@@ -1,9 +1,12 @@
 //! Settings that limit what is recommended and what the worker does.
 
+use super::text;
 use crate::pg::guc::{self, Checked};
 use indexpilot_model::Config;
+use indexpilot_model::goal::parse_goals;
 use indexpilot_model::setting::{Refusal, check_budget};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::CString;
 
 static STORAGE_BUDGET: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static MAX_INDEXES_PER_TABLE: GucSetting<i32> = GucSetting::<i32>::new(10);
@@ -11,6 +14,7 @@ static MAX_COLUMNS_PER_INDEX: GucSetting<i32> = GucSetting::<i32>::new(4);
 static MIN_IMPROVEMENT: GucSetting<f64> = GucSetting::<f64>::new(20.0);
 static MAX_REGRESSION: GucSetting<f64> = GucSetting::<f64>::new(10.0);
 static MAX_WRITE_OVERHEAD: GucSetting<f64> = GucSetting::<f64>::new(20.0);
+static GOALS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static CPU_LIMIT: GucSetting<f64> = GucSetting::<f64>::new(80.0);
 static COOLDOWN: GucSetting<i32> = GucSetting::<i32>::new(30);
 static MAX_BUILDS_PER_HOUR: GucSetting<i32> = GucSetting::<i32>::new(4);
@@ -33,6 +37,14 @@ impl Checked<i32> for Budget {
     }
 }
 
+struct Goals;
+
+impl Checked<str> for Goals {
+    fn check(value: &str) -> Result<(), Refusal> {
+        parse_goals(value).map(drop)
+    }
+}
+
 /// Puts the settings of this file into the configuration; percentages become shares.
 pub(super) fn read(config: &mut Config) {
     config.storage_budget = check_budget(STORAGE_BUDGET.get()).unwrap_or_default();
@@ -41,6 +53,7 @@ pub(super) fn read(config: &mut Config) {
     config.min_improvement = MIN_IMPROVEMENT.get() / 100.0;
     config.max_regression = MAX_REGRESSION.get() / 100.0;
     config.max_write_overhead = MAX_WRITE_OVERHEAD.get() / 100.0;
+    config.goals = parse_goals(&text(&GOALS)).unwrap_or_default();
     config.cpu_limit = CPU_LIMIT.get() / 100.0;
     config.cooldown = COOLDOWN.get().unsigned_abs();
     config.max_builds_per_hour = MAX_BUILDS_PER_HOUR.get().unsigned_abs();
@@ -121,6 +134,16 @@ fn define_selection() {
         &MAX_WRITE_OVERHEAD,
         0.0,
         1000.0,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default empty, which weighs statements, upkeep, room and builds in milliseconds a day: who
+    // has no other order in mind is served best by the price of everything.
+    guc::define_text::<Goals>(
+        c"indexpilot.goals",
+        c"Ordered goals of the choice of indexes with tolerances, separated by commas; empty weighs everything in time.",
+        c"For example 'total_cost 10%, index_bytes': the least room at which statements take at most a tenth more time than they could. The goals are total_cost, max_cost, index_bytes, index_count and write_cost.",
+        &GOALS,
         GucContext::Suset,
         GucFlags::default(),
     );

@@ -345,6 +345,8 @@ pub struct Run {
     pub refused: Value,
     /// (what, why).
     pub not_analysed: Vec<(String, String)>,
+    /// What the goals came to, as JSON.
+    pub goals: Value,
 }
 
 /// Writes down a run.
@@ -362,9 +364,10 @@ pub fn save_run(run: &Run) -> SpiResult<()> {
         Spi::run_with_args(
             "INSERT INTO indexpilot.analysis (id, system_identifier, database_oid, started_at,
                  finished_at, statements, options, planner_calls, before_ms_per_day,
-                 after_ms_per_day, gap, verified, empty_because, refused, not_analysed)
+                 after_ms_per_day, gap, verified, empty_because, refused, not_analysed,
+                 goals)
              VALUES (gen_random_uuid(), $1, $2, to_timestamp($3), clock_timestamp(), $4, $5, $6, $7,
-                 $8, $9, $10, $11, $12::jsonb, $13::jsonb)",
+                 $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14::jsonb)",
             &[
                 spi::system_identifier().into(),
                 spi::database().into(),
@@ -379,6 +382,7 @@ pub fn save_run(run: &Run) -> SpiResult<()> {
                 run.empty_because.as_deref().into(),
                 run.refused.to_string().into(),
                 Value::from(not_analysed).to_string().into(),
+                run.goals.to_string().into(),
             ],
         )
     })

@@ -7,6 +7,7 @@ use indexpilot_advisor::pricing::{Caution, PricingLimits, Workload, advise};
 use indexpilot_advisor::selection::lower::{self, Lowered};
 use indexpilot_advisor::selection::{Problem, Pulse, SearchLimits, SelectionError, Status};
 use indexpilot_model::WhatIf;
+use indexpilot_model::goal::{Goal, OrderedGoal};
 use proptest::prelude::*;
 
 fn exact() -> PricingLimits {
@@ -110,6 +111,84 @@ proptest! {
         prop_assert!(reached.is_some(), "seed {seed}: a rule is broken");
         prop_assert!((reached.unwrap() - best).abs() <= 1e-6 * best, "seed {seed}: {} instead of {best}", reached.unwrap());
         prop_assert!((advice.solution.after - best).abs() <= 1e-6 * best, "seed {seed}: says {}", advice.solution.after);
+    }
+}
+
+/// Time of the statements and size of what may be decided, by the planner itself.
+fn time_and_bytes(workload: &Workload, planner: &Synthetic, chosen: &[bool]) -> (f64, f64) {
+    let mut time = 0.0;
+    for (q, statement) in workload.statements.iter().enumerate() {
+        let indexpilot_advisor::pricing::Load::Assumed {
+            calls_per_day,
+            ms_per_unit,
+        } = statement.load
+        else {
+            unreachable!()
+        };
+        let seen =
+            |o: usize| chosen[o] && (statement.relevant.contains(&o) || planner.real.contains(&o));
+        time += calls_per_day * ms_per_unit * planner.plan(q, &seen).0;
+    }
+    let bytes = workload
+        .options
+        .iter()
+        .zip(chosen)
+        .filter(|(o, c)| **c && !matches!(o.option.status, Status::Stays { .. }));
+    (time, bytes.map(|(o, _)| o.option.bytes as f64).sum())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Time first with a tolerance, then size: what the planner says under the verified choice
+    /// is the least size of all within the tolerance, and is what is reported.
+    #[test]
+    fn goals_equal_brute_force(seed in any::<u64>(), tolerance in 0.0..0.5f64) {
+        let (mut workload, mut planner) = random_workload(seed, 2, 4, 6, 0.0);
+        let goal = |goal, tolerance| OrderedGoal { goal, tolerance };
+        workload.rules.goals = vec![goal(Goal::TotalCost, tolerance), goal(Goal::IndexBytes, 0.0)];
+        let advice = advise(&mut planner, &workload, Caution::NONE, exact(), &mut || Pulse::Continue).unwrap();
+        prop_assert!(advice.verified, "seed {seed}");
+        let (current, rest) = rest(&advice.problem);
+        let n = workload.options.len();
+        let choices: Vec<(f64, f64)> = (0u32..1 << n)
+            .map(|mask| (0..n).map(|k| mask >> k & 1 == 1).collect::<Vec<bool>>())
+            .filter(|chosen| value(&workload, &planner, &current, &rest, chosen).is_some())
+            .map(|chosen| time_and_bytes(&workload, &planner, &chosen))
+            .collect();
+        let fastest = choices.iter().map(|c| c.0).fold(f64::INFINITY, f64::min);
+        let allowed = fastest * (1.0 + tolerance) * (1.0 + 1e-9);
+        let smallest = choices.iter().filter(|c| c.0 <= allowed).map(|c| c.1).fold(f64::INFINITY, f64::min);
+        let (time, bytes) = time_and_bytes(&workload, &planner, &advice.solution.chosen);
+        let goals = &advice.solution.goals;
+        prop_assert!(time <= allowed, "seed {seed}: {time} is not allowed by {allowed}");
+        prop_assert!((bytes - smallest).abs() < 1.0, "seed {seed}: {bytes} instead of {smallest}");
+        prop_assert!((goals[0].best - fastest).abs() <= 1e-6 * fastest, "seed {seed}: {goals:?}");
+        prop_assert!((goals[0].reached - time).abs() <= 1e-6 * time, "seed {seed}: {goals:?}");
+        prop_assert!((goals[1].reached - bytes).abs() < 1.0, "seed {seed}: {goals:?}");
+    }
+}
+
+proptest! {
+    // Several exact searches for each round of the check.
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A planner that is not monotone: whatever the search believed, what is reported is what
+    /// the planner says, and it keeps what is allowed.
+    #[test]
+    fn goals_hold_with_a_planner_that_errs(seed in any::<u64>(), tolerance in 0.0..0.3f64) {
+        let (mut workload, mut planner) = random_workload(seed, 2, 5, 8, 0.3);
+        let goal = |goal, tolerance| OrderedGoal { goal, tolerance };
+        workload.rules.goals = vec![goal(Goal::TotalCost, tolerance), goal(Goal::IndexCount, 0.0)];
+        let advice = advised(&mut planner, &workload);
+        prop_assert!(advice.verified, "seed {seed}");
+        let (time, _) = time_and_bytes(&workload, &planner, &advice.solution.chosen);
+        let goals = &advice.solution.goals;
+        prop_assert!((goals[0].reached - time).abs() <= 1e-5 * time, "seed {seed}: {time}, {goals:?}");
+        prop_assert!(time <= goals[0].allowed * (1.0 + 1e-5), "seed {seed}: {time}, {goals:?}");
+        for goal in goals {
+            prop_assert!(goal.bound <= goal.best && goal.reached <= goal.allowed * (1.0 + 1e-5), "seed {seed}: {goals:?}");
+        }
     }
 }
 

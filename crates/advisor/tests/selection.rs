@@ -1,6 +1,7 @@
 //! Selection in the advisor's words: rules, reasons, stability, cancel.
 
 use indexpilot_advisor::selection::*;
+use indexpilot_model::goal::{Goal, OrderedGoal};
 
 fn candidate(label: &str, bytes: u64, write_ms: f64) -> IndexOption {
     IndexOption {
@@ -10,6 +11,7 @@ fn candidate(label: &str, bytes: u64, write_ms: f64) -> IndexOption {
         ours: false,
         bytes,
         bytes_at_most: bytes,
+        occupies: bytes,
         write_ms,
         build_ms: 1_000.0,
     }
@@ -283,6 +285,52 @@ fn room_has_a_price_where_no_budget_says_so() {
     problem.base_ms = None;
     problem.statements[0].weight = 1e-9;
     problem.rules.storage_share = 20.0;
+    assert_eq!(answer(&problem).chosen, [false, false]);
+}
+
+/// Where a goal leaves an index out that would pay, it is named, with its figures.
+#[test]
+fn a_goal_is_the_reason_where_it_decides() {
+    let candidates = [("a", 100 << 20), ("b", 10 << 20)];
+    let mut problem = Problem {
+        options: candidates.map(|(l, b)| candidate(l, b, 1.0)).to_vec(),
+        statements: vec![
+            statement("first", 1.0, vec![atom(&[], 1_000.0), atom(&[0], 900.0)]),
+            statement("second", 1.0, vec![atom(&[], 10_000.0), atom(&[1], 100.0)]),
+        ],
+        ..Problem::default()
+    };
+    problem.rules.min_improvement = 0.0;
+    assert_eq!(answer(&problem).chosen, [true, true]);
+    let goal = |goal, tolerance| OrderedGoal { goal, tolerance };
+    problem.rules.goals = vec![goal(Goal::TotalCost, 0.2), goal(Goal::IndexBytes, 0.5)];
+    let solution = answer(&problem);
+    assert_eq!(solution.chosen, [false, true]);
+    let [time, bytes] = solution.goals.as_slice() else {
+        panic!("{:?}", solution.goals);
+    };
+    assert_eq!(
+        (time.before, time.best, time.reached),
+        (11_000.0, 1_000.0, 1_100.0)
+    );
+    assert!((time.allowed - 1_200.0).abs() < 1e-9 && time.bound <= 1_000.0);
+    assert_eq!(
+        (bytes.best, bytes.reached),
+        (f64::from(10 << 20), f64::from(10 << 20))
+    );
+    let refused = &solution.why[0];
+    assert!(
+        matches!(refused.reason, Reason::Goal(Goal::IndexBytes, ..)),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .sentence
+            .contains("index_bytes to 110.0 MB, and the goals allow 15.0 MB"),
+        "{refused:?}"
+    );
+    // The other way round nothing is the smallest.
+    problem.rules.goals.reverse();
     assert_eq!(answer(&problem).chosen, [false, false]);
 }
 

@@ -6,8 +6,9 @@ mod common;
 use common::{Dice, brute_force, random_program};
 use indexpilot_algorithms::branch_and_bound::{Goal, solve};
 use indexpilot_algorithms::effort::{Effort, Pulse};
+use indexpilot_algorithms::lexicographic::{Criterion, OrderedGoal, best_in_order, solve_in_order};
 use indexpilot_algorithms::presolve::reduce;
-use indexpilot_algorithms::program::Fix;
+use indexpilot_algorithms::program::{Fix, Program};
 use indexpilot_algorithms::selection_state::{Layout, State};
 use indexpilot_algorithms::volume::Relaxation;
 use proptest::prelude::*;
@@ -164,4 +165,73 @@ fn the_random_programs_are_not_trivial() {
         "of 400: {feasible} feasible, {mixed} mixed optima, greedy misses {greedy_misses}, order matters {order_matters}"
     );
     assert!(feasible > 240 && mixed > 180 && greedy_misses > 10 && order_matters > 40);
+}
+
+/// What the goals reach in order, by looking at every choice.
+fn in_order_by_brute_force(program: &Program, goals: &[OrderedGoal]) -> Option<Vec<f64>> {
+    let n = program.indexes.len();
+    let allowed: Vec<Vec<bool>> = (0u32..1 << n)
+        .map(|mask| (0..n).map(|k| mask >> k & 1 == 1).collect::<Vec<bool>>())
+        .filter(|chosen| program.score(chosen).feasible())
+        .collect();
+    let (_, reached) = best_in_order(program, goals, &allowed)?;
+    Some(reached.iter().map(|r| r.value).collect())
+}
+
+/// Goals in a random order with random tolerances, the program's own objective last.
+fn random_goals(program: &Program, dice: &mut Dice) -> Vec<OrderedGoal> {
+    let n = program.indexes.len();
+    let mut criteria = vec![
+        Criterion::TotalCost,
+        Criterion::MaximumCost { weighted: false },
+        Criterion::MaximumCost { weighted: true },
+        Criterion::PerIndex(vec![1.0; n]),
+        Criterion::PerIndex((0..n).map(|_| (1 + dice.below(100)) as f64).collect()),
+        Criterion::WriteCost((0..n).map(|_| 30.0 * dice.unit()).collect()),
+    ];
+    let mut goals = Vec::new();
+    for _ in 0..1 + dice.below(4) {
+        let at = dice.below(criteria.len() as u64) as usize;
+        goals.push(OrderedGoal {
+            criterion: criteria.remove(at),
+            tolerance: if dice.chance(0.3) {
+                0.0
+            } else {
+                0.3 * dice.unit()
+            },
+        });
+    }
+    goals.push(OrderedGoal {
+        criterion: Criterion::Objective,
+        tolerance: 0.0,
+    });
+    goals
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each goal reaches the best that the goals before it leave, its bound is one, and the
+    /// choice keeps what all of them allow.
+    #[test]
+    fn goals_in_order_equal_brute_force(seed in any::<u64>()) {
+        let program = random_program(seed, 8);
+        let goals = random_goals(&program, &mut Dice(seed ^ 2));
+        let mut go_on = || Pulse::Continue;
+        let (found, reached) =
+            solve_in_order(&program, &goals, &[], exact(), u64::MAX, &mut go_on);
+        let Some(best) = in_order_by_brute_force(&program, &goals) else {
+            prop_assert!(!found.score.feasible(), "seed {seed}: found, but nothing is allowed");
+            return Ok(());
+        };
+        prop_assert_eq!(reached.len(), goals.len(), "seed {}", seed);
+        for ((goal, reached), best) in goals.iter().zip(&reached).zip(best) {
+            let slack = 1e-6 * best.abs().max(1.0);
+            prop_assert!((reached.value - best).abs() <= slack, "seed {seed}: {goal:?}: {} instead of {best}", reached.value);
+            prop_assert!(reached.bound <= best + slack, "seed {seed}: {goal:?}: bound {} above {best}", reached.bound);
+            let last = goal.criterion.value(&program, &found.chosen);
+            prop_assert!(last <= reached.allowed + slack, "seed {seed}: {goal:?}: {last} is not allowed by {}", reached.allowed);
+        }
+        prop_assert!(program.score(&found.chosen).feasible(), "seed {seed}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The configuration: one immutable value, made from the GUCs by `src/config` and handed
 //! to whoever decides. Pure code never reads a setting from anywhere else.
 
+use crate::goal::OrderedGoal;
 use crate::identifier::QualifiedName;
 use crate::module::ModuleSet;
 use serde::{Deserialize, Serialize};
@@ -152,6 +153,8 @@ pub struct Config {
     pub max_regression: f64,
     /// `indexpilot.max_write_overhead`, share 0…1 by which a table's writes may get dearer.
     pub max_write_overhead: f64,
+    /// `indexpilot.goals`, in order; empty: the time that statements and writes take.
+    pub goals: Vec<OrderedGoal>,
     /// `indexpilot.maintenance_window` and `maintenance_days`.
     pub maintenance_window: MaintenanceWindow,
     /// `indexpilot.cpu_limit`, share 0…1 of the host's CPU above which nothing is started.
@@ -193,6 +196,7 @@ impl Default for Config {
             min_improvement: 0.20,
             max_regression: 0.10,
             max_write_overhead: 0.20,
+            goals: Vec::new(),
             maintenance_window: MaintenanceWindow::default(),
             cpu_limit: 0.80,
             cooldown: 30,

@@ -13,6 +13,7 @@ pub mod action;
 pub mod catalog;
 pub mod config;
 pub mod expression;
+pub mod goal;
 pub mod hash;
 pub mod histogram;
 pub mod identifier;

@@ -57,6 +57,7 @@ impl Settings {
                     Some(_) => 0.0,
                     None => STORAGE_SHARE,
                 },
+                goals: config.goals.clone(),
                 ..Rules::default()
             },
             ms_per_unit: MS_PER_UNIT,

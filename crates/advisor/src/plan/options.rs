@@ -137,6 +137,7 @@ pub fn assemble(
                 ours: false,
                 bytes: size.bytes,
                 bytes_at_most: at_most(&size),
+                occupies: size.bytes,
                 // Filled in by `add_writes`, when it is known what else is there.
                 write_ms: 0.0,
                 build_ms: if settings.free_builds {
@@ -219,6 +220,7 @@ fn add_droppable(
                     ours: index.ours,
                     bytes: 0,
                     bytes_at_most: 0,
+                    occupies: index.bytes,
                     write_ms: 0.0,
                     build_ms: 0.0,
                 },

@@ -188,6 +188,7 @@ fn word(reason: &Reason) -> &'static str {
         Reason::CostsMore { .. } => "costs more",
         Reason::LosesHot { .. } => "loses HOT updates",
         Reason::NoRoom(_) => "no room",
+        Reason::Goal(..) => "goals",
         Reason::Regresses { .. } => "max_regression",
         Reason::WithinGap => "within the gap",
     }

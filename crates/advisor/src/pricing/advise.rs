@@ -4,8 +4,7 @@ use super::caution::Caution;
 use super::explore::{Asker, Halt, Pricing};
 use super::verify::{self, Correction};
 use super::{Load, Workload, lattice::Known};
-use crate::selection::solve::assess;
-use crate::selection::solve::solve_from;
+use crate::selection::solve::{best_of, solve_from};
 use crate::selection::{Problem, Pulse, SearchLimits, SelectionError, Solution, Status};
 use indexpilot_model::WhatIf;
 use std::collections::HashSet;
@@ -52,6 +51,9 @@ impl Default for PricingLimits {
         }
     }
 }
+
+/// Agreement of the model and the planner where goals are kept: beyond round-off of sums.
+const EXACT: f64 = 1e-6;
 
 /// What became of one statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,6 +138,13 @@ pub fn advise(
     let mut visited: Vec<Vec<bool>> = Vec::new();
     let mut probed_around: HashSet<Vec<bool>> = HashSet::new();
     let mut rounds = 0;
+    // A goal's tolerance is a promise: what the planner says under the choice has to keep it,
+    // not what it would within the noise.
+    let tolerance = if workload.rules.goals.is_empty() {
+        limits.tolerance
+    } else {
+        EXACT
+    };
     let mut search = limits.search;
     let (mut calls, mut derived) = (asker.calls, asker.derived);
     let mut left = limits.calls.saturating_sub(calls);
@@ -166,7 +175,7 @@ pub fn advise(
             &mut corrections,
             &problem,
             &solution.chosen,
-            limits.tolerance,
+            tolerance,
         )
         .and_then(|differing| {
             let probed = if differing == 0 && probed_around.insert(solution.chosen.clone()) {
@@ -229,7 +238,7 @@ pub fn advise(
             &mut corrections,
             &problem,
             &solution.chosen,
-            limits.tolerance,
+            tolerance,
         );
         calls += asker.calls;
         derived += asker.derived;
@@ -426,15 +435,8 @@ fn best_visited(
     let mut problem = verify::problem(workload, pricings, corrections);
     base.set(&mut problem);
     let bound = solve_from(&problem, &sets, search, pulse)?;
-    let mut best: Option<Solution> = None;
-    for chosen in sets {
-        go_on(pulse)?;
-        if let Some(solution) = assess(&problem, &chosen, &bound)?
-            && best.as_ref().is_none_or(|b| solution.after < b.after)
-        {
-            best = Some(solution);
-        }
-    }
+    let best = best_of(&problem, sets, &bound)?;
+    go_on(pulse)?;
     let none = || SelectionError::NothingAllowed("the present indexes break a rule".into());
     Ok((problem, best.ok_or_else(none)?))
 }

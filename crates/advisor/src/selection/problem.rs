@@ -2,6 +2,7 @@
 //! rules. All times are milliseconds a day, all costs planner cost units.
 
 use indexpilot_model::Oid;
+use indexpilot_model::goal::OrderedGoal;
 
 /// What may be decided about an index.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,8 @@ pub struct IndexOption {
     /// Bytes that count against the storage budget: as expected, and by as much more as the
     /// estimate may be wrong, because the budget is a promise.
     pub bytes_at_most: u64,
+    /// Bytes that it takes or would take: what the goal `index_bytes` counts, existing ones too.
+    pub occupies: u64,
     /// Upkeep, milliseconds a day: inserts, updates that write it anyway, vacuum, cache
     /// (see [`crate::wcost`]). Lost heap-only updates are in [`UpdateGroup`]s.
     pub write_ms: f64,
@@ -150,6 +153,8 @@ pub struct Rules {
     /// What deviating from the previous advice costs for each option, as a share of what the
     /// option could save at most: near-ties do not flip with the noise of a day.
     pub switch_share: f64,
+    /// Goals in order; the price of everything decides among what they allow. Empty: it alone.
+    pub goals: Vec<OrderedGoal>,
 }
 
 impl Default for Rules {
@@ -170,6 +175,7 @@ impl Default for Rules {
             act_factor: 1.3,
             // Twice the noise that a statement's measured time has from day to day.
             switch_share: 0.10,
+            goals: Vec::new(),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Solving: the program, the search, and what it means.
 
+use super::goals::{self, GoalReached};
 use super::lower::{Lowered, lower};
 use super::problem::{Problem, Status};
 use super::why::{Decision, explain};
 use indexpilot_algorithms::branch_and_bound::{self, Found, Goal};
 use indexpilot_algorithms::effort::{Effort, Pulse, Stop};
+use indexpilot_algorithms::lexicographic::{Reached, best_in_order, solve_in_order};
 use indexpilot_algorithms::program::Malformed;
 
 /// When the search stops.
@@ -39,7 +41,7 @@ pub struct Solution {
     pub before: f64,
     /// The same for the choice.
     pub after: f64,
-    /// No allowed choice is below this.
+    /// No allowed choice is below this; with goals, none that they allow.
     pub bound: f64,
     /// (after − bound) / after; 0 means proven optimal, infinite that nothing is allowed.
     pub gap: f64,
@@ -51,6 +53,8 @@ pub struct Solution {
     pub steps: u64,
     /// What was decided about each option, and why, in the order of the options.
     pub why: Vec<Decision>,
+    /// What each goal came to, in their order; empty where there are none.
+    pub goals: Vec<GoalReached>,
 }
 
 /// What can go wrong.
@@ -116,17 +120,30 @@ pub fn solve_from(
     let mut seeds = vec![current.clone()];
     seeds.extend(problem.previous.clone());
     seeds.extend_from_slice(known);
-    let mut effort = Effort::new(limits.steps, pulse);
     let goal = Goal {
         gap: limits.gap,
         nodes: limits.nodes,
         ..Goal::default()
     };
-    let found = branch_and_bound::solve(&lowered.program, &seeds, goal, &mut effort);
+    let (found, reached) = if problem.rules.goals.is_empty() {
+        let mut effort = Effort::new(limits.steps, pulse);
+        let found = branch_and_bound::solve(&lowered.program, &seeds, goal, &mut effort);
+        (found, Vec::new())
+    } else {
+        let criteria = goals::criteria(problem);
+        solve_in_order(
+            &lowered.program,
+            &criteria,
+            &seeds,
+            goal,
+            limits.steps,
+            pulse,
+        )
+    };
     if pulse() == Pulse::Cancel {
         return Err(SelectionError::Cancelled);
     }
-    let solution = finish(problem, &lowered, found, &current);
+    let solution = finish(problem, &lowered, found, &reached, &current);
     if pulse() == Pulse::Cancel {
         return Err(SelectionError::Cancelled);
     }
@@ -137,6 +154,7 @@ fn finish(
     problem: &Problem,
     lowered: &Lowered,
     found: Found,
+    reached: &[Reached],
     current: &[bool],
 ) -> Result<Solution, SelectionError> {
     if found.stop == Stop::Cancelled {
@@ -151,11 +169,22 @@ fn finish(
     let gap = found.gap();
     let now = lowered.program.score(current);
     let (mut chosen, mut after) = (found.chosen, found.score.objective);
-    // Not worth acting: stay as things are.
-    if now.feasible() && now.objective - after < problem.rules.min_saving_ms && chosen != current {
+    // Not worth acting: stay as things are. (Goals say themselves what is worth it.)
+    if problem.rules.goals.is_empty()
+        && now.feasible()
+        && now.objective - after < problem.rules.min_saving_ms
+        && chosen != current
+    {
         (chosen, after) = (current.to_vec(), now.objective);
     }
-    let why = explain(problem, lowered, &chosen);
+    let goals = goals::outcome(
+        problem,
+        lowered,
+        &goals::criteria(problem),
+        reached,
+        &chosen,
+    );
+    let why = explain(problem, lowered, &chosen, &goals);
     Ok(Solution {
         chosen,
         before: now.objective,
@@ -166,27 +195,49 @@ fn finish(
         nodes: found.nodes,
         steps: found.steps,
         why,
+        goals,
     })
 }
 
-/// The solution that `chosen` is, with the bound of another search; `None` where it breaks
-/// a rule.
-pub fn assess(
+/// The best of `choices` (by the goals in their order where there are any), with the bounds of
+/// another search; `None` where all of them break a rule.
+///
+/// # Errors
+/// A malformed problem.
+pub fn best_of(
     problem: &Problem,
-    chosen: &[bool],
+    choices: Vec<Vec<bool>>,
     bounded: &Solution,
 ) -> Result<Option<Solution>, SelectionError> {
     let lowered = lower(problem)?;
-    let score = lowered.program.score(chosen);
-    if !score.feasible() {
+    let allowed: Vec<Vec<bool>> = choices
+        .into_iter()
+        .filter(|chosen| lowered.program.score(chosen).feasible())
+        .collect();
+    // Without goals the price of everything is the only one.
+    let criteria = goals::criteria(problem);
+    let Some((best, mut reached)) = best_in_order(&lowered.program, &criteria, &allowed) else {
         return Ok(None);
+    };
+    // The choices are some of those that the search looked for, so its bounds hold as long as
+    // no goal before allows more here than there.
+    let mut wider = false;
+    for (reached, bounded) in reached.iter_mut().zip(&bounded.goals) {
+        if !wider {
+            reached.bound = bounded.bound.min(reached.value);
+        }
+        wider |= reached.allowed > bounded.allowed * (1.0 + 1e-9);
     }
-    let gap = ((score.objective - bounded.bound) / score.objective.abs().max(1e-9)).max(0.0);
+    let chosen = &allowed[best];
+    let after = lowered.program.score(chosen).objective;
+    let gap = ((after - bounded.bound) / after.abs().max(1e-9)).max(0.0);
+    let goals = goals::outcome(problem, &lowered, &criteria, &reached, chosen);
     Ok(Some(Solution {
-        chosen: chosen.to_vec(),
-        after: score.objective,
+        chosen: chosen.clone(),
+        after,
         gap,
-        why: explain(problem, &lowered, chosen),
+        why: explain(problem, &lowered, chosen, &goals),
+        goals,
         ..bounded.clone()
     }))
 }

@@ -1,8 +1,10 @@
 //! Why each option is chosen or not: one rule, in a sentence.
 
+use super::goals::{self, GoalReached};
 use super::lower::{LimitKind, Lowered, group_cost};
 use super::problem::{Problem, Status};
 use indexpilot_algorithms::program::Score;
+use indexpilot_model::goal::Goal;
 use std::fmt::Write;
 
 /// What is to be done about an option.
@@ -61,6 +63,9 @@ pub enum Reason {
         /// Times its present cost.
         factor: f64,
     },
+    /// It would pay, and a goal does not allow it: the goal, its value with the index, and what
+    /// is allowed.
+    Goal(Goal, f64, f64),
     /// It would pay by a little, within the gap that the search was content with.
     WithinGap,
 }
@@ -87,8 +92,13 @@ pub struct Decision {
     pub worsened: Vec<(usize, f64)>,
 }
 
-/// One decision for each option.
-pub fn explain(problem: &Problem, lowered: &Lowered, chosen: &[bool]) -> Vec<Decision> {
+/// One decision for each option; `goals` is what the goals came to under the choice.
+pub fn explain(
+    problem: &Problem,
+    lowered: &Lowered,
+    chosen: &[bool],
+    goals: &[GoalReached],
+) -> Vec<Decision> {
     let mut uses: Vec<Vec<usize>> = vec![Vec::new(); problem.options.len()];
     for (q, statement) in problem.statements.iter().enumerate() {
         for atom in &statement.atoms {
@@ -106,6 +116,7 @@ pub fn explain(problem: &Problem, lowered: &Lowered, chosen: &[bool]) -> Vec<Dec
         uses,
         groups: vec![Vec::new(); problem.options.len()],
         limits: vec![Vec::new(); problem.options.len()],
+        goals,
     };
     for (u, group) in problem.updates.iter().enumerate() {
         for o in group
@@ -145,7 +156,7 @@ pub fn explain(problem: &Problem, lowered: &Lowered, chosen: &[bool]) -> Vec<Dec
 }
 
 /// What touches each option, so that a decision looks at nothing else.
-struct Around {
+struct Around<'g> {
     /// Statements with atoms that contain it.
     uses: Vec<Vec<usize>>,
     /// Update groups that it triggers or that charge it.
@@ -154,13 +165,15 @@ struct Around {
     limits: Vec<Vec<usize>>,
     /// Use of each limit under the choice.
     used: Vec<f64>,
+    /// What the goals came to.
+    goals: &'g [GoalReached],
 }
 
 fn decide(
     problem: &Problem,
     lowered: &Lowered,
     chosen: &mut [bool],
-    around: &Around,
+    around: &Around<'_>,
     o: usize,
 ) -> Decision {
     let program = &lowered.program;
@@ -215,6 +228,8 @@ fn decide(
         (Status::Droppable { .. }, false) => {
             let reason = if saving <= 0.0 {
                 Reason::NothingLeftToGain
+            } else if let Some(reason) = forbidden(around, option, saving, write) {
+                reason
             } else {
                 Reason::CostsMore {
                     gain: saving,
@@ -251,6 +266,32 @@ fn decide(
     decision
 }
 
+/// The first goal that does not allow an option beside the choice, in which it is not: it saves
+/// `saving` and costs writes `write`, milliseconds a day. Nothing where upkeep eats the saving.
+fn forbidden(
+    around: &Around<'_>,
+    option: &super::problem::IndexOption,
+    saving: f64,
+    write: f64,
+) -> Option<Reason> {
+    if saving <= write {
+        return None;
+    }
+    around.goals.iter().find_map(|g| {
+        let with = g.reached
+            + match g.goal.goal {
+                Goal::TotalCost => -saving,
+                Goal::IndexBytes => option.occupies as f64,
+                Goal::IndexCount => 1.0,
+                Goal::WriteCost => write,
+                // What it makes worse shows as a regression.
+                Goal::MaxCost => 0.0,
+            };
+        let most = g.allowed + Score::SLACK * g.allowed.abs();
+        (with > most).then_some(Reason::Goal(g.goal.goal, with, g.allowed))
+    })
+}
+
 /// What an option that is not chosen would bring.
 struct Hope<'c> {
     saving: f64,
@@ -266,7 +307,7 @@ fn refusal(
     problem: &Problem,
     lowered: &Lowered,
     without: &[bool],
-    around: &Around,
+    around: &Around<'_>,
     o: usize,
     hope: Hope<'_>,
 ) -> Reason {
@@ -361,7 +402,8 @@ fn refusal(
             return Reason::NoRoom(lowered.limits[r].clone());
         }
     }
-    Reason::WithinGap
+    let write = problem.options[o].write_ms + hot;
+    forbidden(around, &problem.options[o], saving, write).unwrap_or(Reason::WithinGap)
 }
 
 fn sentence(problem: &Problem, d: &Decision) -> String {
@@ -465,6 +507,16 @@ fn sentence(problem: &Problem, d: &Decision) -> String {
             let _ = write!(
                 s,
                 "the planner would use it for {statement}, which gets {factor:.2} times as dear (max_regression)"
+            );
+        }
+        Reason::Goal(goal, with, allowed) => {
+            let _ = write!(
+                s,
+                "would save {} a day, but take {} to {}, and the goals allow {}",
+                duration(d.saving_ms),
+                goal.name(),
+                goals::amount(*goal, *with),
+                goals::amount(*goal, *allowed)
             );
         }
         Reason::WithinGap => s.push_str("would add less than the search's gap; not worth a build"),

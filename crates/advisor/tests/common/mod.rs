@@ -285,6 +285,7 @@ pub fn random_workload(
                 ours: false,
                 bytes: 1_000 + (9_000.0 * d.unit()) as u64,
                 bytes_at_most: 0,
+                occupies: 0,
                 write_ms: 400.0 * d.unit() * d.unit(),
                 build_ms: 3_000.0 * d.unit(),
             },
@@ -293,6 +294,7 @@ pub fn random_workload(
         })
         .map(|mut priced| {
             priced.option.bytes_at_most = priced.option.bytes;
+            priced.option.occupies = priced.option.bytes;
             priced
         })
         .collect();
