@@ -9,7 +9,8 @@ CREATE TABLE indexpilot.mutation_log (
     sequence bigint CHECK (sequence OPERATOR(pg_catalog.>) 0),
     at timestamp with time zone NOT NULL,
     kind text NOT NULL CHECK (kind OPERATOR(pg_catalog.=) ANY (ARRAY[
-        'CREATE_INDEX', 'DROP_INDEX', 'REINDEX', 'ANALYZE', 'ENABLE_FIELD', 'DISABLE_FIELD',
+        'CREATE_INDEX', 'DROP_INDEX', 'REINDEX', 'ANALYZE',
+        'CREATE_STATISTICS', 'DROP_STATISTICS', 'ENABLE_FIELD', 'DISABLE_FIELD',
         'INITIALIZE_TENANT', 'SYSTEM_ENABLE', 'SYSTEM_DISABLE', 'SCHEMA_CHANGE',
         'GENOME_CHANGE', 'CONFIGURATION_CHANGE', 'DISMISS', 'PIN_INDEX', 'UNPIN_INDEX',
         'NOTE', 'CHECKPOINT'])),

@@ -5,7 +5,7 @@ CREATE TABLE indexpilot.recommendation (
     database_oid oid NOT NULL,
     identity bigint NOT NULL,
     action text NOT NULL CHECK (action OPERATOR(pg_catalog.=) ANY (ARRAY[
-        'create', 'drop', 'reindex', 'analyze'])),
+        'create', 'drop', 'reindex', 'analyze', 'create statistics', 'drop statistics'])),
     state text NOT NULL CHECK (state OPERATOR(pg_catalog.=) ANY (ARRAY[
         'proposed', 'approved', 'building', 'validating', 'kept', 'reverted', 'dismissed',
         'expired', 'failed', 'superseded'])),
@@ -37,7 +37,7 @@ COMMENT ON COLUMN indexpilot.recommendation.id IS 'lasting key';
 COMMENT ON COLUMN indexpilot.recommendation.system_identifier IS 'the cluster the row was written in; rows of another one are never acted on';
 COMMENT ON COLUMN indexpilot.recommendation.database_oid IS 'the database the row was written in';
 COMMENT ON COLUMN indexpilot.recommendation.identity IS 'hash of action and definition: the same advice keeps its row over runs';
-COMMENT ON COLUMN indexpilot.recommendation.action IS 'create, drop, reindex or analyze';
+COMMENT ON COLUMN indexpilot.recommendation.action IS 'create, drop, reindex, analyze, create statistics or drop statistics';
 COMMENT ON COLUMN indexpilot.recommendation.state IS 'proposed, approved, building, validating, kept, reverted, dismissed, expired, failed or superseded';
 COMMENT ON COLUMN indexpilot.recommendation.state_reason IS 'why it is in that state';
 COMMENT ON COLUMN indexpilot.recommendation.state_since IS 'since when';

@@ -21,6 +21,12 @@ pub fn command(stored: &Stored) -> String {
         IntentKind::DropIndex { name, .. } => format!("DROP INDEX CONCURRENTLY {name}"),
         IntentKind::Reindex { name, .. } => format!("REINDEX INDEX CONCURRENTLY {name}"),
         IntentKind::Analyze => format!("ANALYZE {}", stored.intent.relation.qualified()),
+        IntentKind::CreateStatistics(statistics) => format!(
+            "{};\nANALYZE {}",
+            statistics.create_statement(&stored.intent.relation),
+            stored.intent.relation.qualified()
+        ),
+        IntentKind::DropStatistics(statistics) => format!("DROP STATISTICS {}", statistics.name),
     }
 }
 

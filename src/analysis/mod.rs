@@ -6,6 +6,7 @@
 //! - [`history`] takes over what pg_stat_statements has counted;
 //! - [`lint`] says what is wrong with a statement that no index can mend.
 
+mod dependence;
 mod evidence;
 pub mod explanation;
 pub mod history;
@@ -141,8 +142,8 @@ pub fn adopt() -> Result<(), ServerError> {
                     let stage = match stored.intent.kind {
                         IntentKind::DropIndex { .. } => config.drop_index,
                         IntentKind::Reindex { .. } => config.reindex,
-                        // Advised only: no setting lets us analyse by ourselves.
-                        IntentKind::Analyze => Stage::Advise,
+                        // Advised only: no setting lets us change by ourselves what the planner knows.
+                        IntentKind::Analyze | IntentKind::CreateStatistics(_) => Stage::Advise,
                         _ => config.create_index,
                     };
                     if stage == Stage::Auto && stored.state == State::Proposed {

@@ -244,6 +244,10 @@ fn analyse_captured(
         Ok(Err(error)) => return Err(error.to_string()),
         Err(error) => return Err(error.to_string()),
     }
+    match super::dependence::dependent(&mut ports.planner, &statements, &mut pulse) {
+        Ok(found) => analysis.recommendations.extend(found),
+        Err(error) => return Err(error.to_string()),
+    }
     super::evidence::add(&mut ports.planner, &mut analysis, captured);
     analysis.not_analysed.extend(
         left_out
@@ -317,8 +321,8 @@ fn finish(
         for found in &analysis.recommendations {
             let stage = match found.kind {
                 IntentKind::DropIndex { .. } => config.drop_index,
-                // Advised only: no setting lets us analyse by ourselves.
-                IntentKind::Analyze => Stage::Advise,
+                // Advised only: no setting lets us change by ourselves what the planner knows.
+                IntentKind::Analyze | IntentKind::CreateStatistics(_) => Stage::Advise,
                 _ => config.create_index,
             };
             if stage == Stage::Off {
@@ -348,7 +352,16 @@ fn finish(
                     .recommendations
                     .iter()
                     .any(|r| r.relation.oid == stored.relation.to_u32());
-                let (to, why) = if replaced {
+                let of_index = matches!(
+                    stored.intent.kind,
+                    IntentKind::CreateIndex { .. } | IntentKind::DropIndex { .. }
+                );
+                let (to, why) = if !of_index {
+                    (
+                        State::Expired,
+                        "no longer needed: the planner knows it by now, or nobody asks for it",
+                    )
+                } else if replaced {
                     (
                         State::Superseded,
                         "other advice for the table took its place",

@@ -200,7 +200,7 @@ pub(super) fn obstacle(intent: &Intent) -> SpiResult<Option<String>> {
         )));
     }
     let Some(name) = index_name(intent) else {
-        return Ok(None);
+        return super::statistics::obstacle(intent);
     };
     let present = index_named(&name)?;
     Ok(match &intent.kind {
@@ -215,6 +215,8 @@ pub(super) fn obstacle(intent: &Intent) -> SpiResult<Option<String>> {
             Some(present) if present.relation.oid == relation.oid => None,
             _ => Some(format!("{name} is gone or is on another table by now")),
         },
-        IntentKind::Analyze => None,
+        IntentKind::Analyze | IntentKind::CreateStatistics(_) | IntentKind::DropStatistics(_) => {
+            None
+        }
     })
 }

@@ -15,6 +15,7 @@ mod record;
 mod recovery;
 mod rollback;
 mod settle;
+mod statistics;
 mod verify;
 
 pub use cancel::cancel;
@@ -178,6 +179,8 @@ fn act(job: &Job, permit: &Permit) -> Result<Done, ServerError> {
                 evidence: serde_json::json!({}),
             })
         }
+        IntentKind::CreateStatistics(wanted) => statistics::create(job, permit, wanted),
+        IntentKind::DropStatistics(unwanted) => statistics::drop(job, permit, unwanted),
     }
 }
 
@@ -213,7 +216,9 @@ fn index_name(intent: &Intent) -> Option<QualifiedName> {
             name.clone(),
         )),
         IntentKind::DropIndex { name, .. } | IntentKind::Reindex { name, .. } => Some(name.clone()),
-        IntentKind::Analyze => None,
+        IntentKind::Analyze | IntentKind::CreateStatistics(_) | IntentKind::DropStatistics(_) => {
+            None
+        }
     }
 }
 

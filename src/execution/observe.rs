@@ -200,7 +200,10 @@ fn tombstones() -> SpiResult<Vec<Tombstone>> {
         let (identity, dropped) = match &intent.kind {
             IntentKind::CreateIndex { definition, .. } => (definition.identity(), false),
             IntentKind::DropIndex { definition, .. } => (definition.identity(), true),
-            IntentKind::Reindex { .. } | IntentKind::Analyze => continue,
+            IntentKind::Reindex { .. }
+            | IntentKind::Analyze
+            | IntentKind::CreateStatistics(_)
+            | IntentKind::DropStatistics(_) => continue,
         };
         match stones.iter_mut().find(|stone| stone.identity == identity) {
             Some(stone) => {

@@ -60,6 +60,8 @@ pub(super) fn inverse(kind: &IntentKind, schema: &str, index: Oid) -> Option<Inv
             definition: definition.clone(),
             name: name.name.clone(),
         },
+        IntentKind::CreateStatistics(statistics) => IntentKind::DropStatistics(statistics.clone()),
+        IntentKind::DropStatistics(statistics) => IntentKind::CreateStatistics(statistics.clone()),
         IntentKind::Reindex { .. } | IntentKind::Analyze => return None,
     };
     Some(Inverse::Index(Box::new(inverse)))

@@ -61,7 +61,9 @@ fn leftovers(job: &Job) -> Result<Vec<Leftover>, ServerError> {
                 // A drop that was begun is finished: its index is invalid for good.
                 IntentKind::DropIndex { index: oid, .. } => (index.oid == *oid, false),
                 IntentKind::Reindex { .. } => (is_shadow(&index.name.name, &name.name), false),
-                IntentKind::Analyze => (false, false),
+                IntentKind::Analyze
+                | IntentKind::CreateStatistics(_)
+                | IntentKind::DropStatistics(_) => (false, false),
             };
             if ours && (part || !index.valid) {
                 found.push((index, part));
@@ -206,7 +208,10 @@ fn in_catalog(job: &Job) -> Result<Option<Done>, ServerError> {
                     evidence: serde_json::json!({}),
                 }),
             },
-            IntentKind::Reindex { .. } | IntentKind::Analyze => None,
+            IntentKind::Reindex { .. }
+            | IntentKind::Analyze
+            | IntentKind::CreateStatistics(_)
+            | IntentKind::DropStatistics(_) => None,
         })
     })
 }

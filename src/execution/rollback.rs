@@ -66,7 +66,7 @@ fn inverse(mutation: Uuid) -> SpiResult<(IntentKind, RelationName)> {
         ereport!(
             ERROR,
             PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
-            format!("mutation {mutation} is not one of an index")
+            format!("mutation {mutation} is not one of an index or of statistics")
         );
     };
     let mut kind = *kind;
@@ -133,5 +133,14 @@ pub fn preview(mutation: Uuid) -> SpiResult<String> {
         IntentKind::DropIndex { name, .. } => Step::Drop { name }.sql(),
         IntentKind::Reindex { name, .. } => Step::Reindex { name }.sql(),
         IntentKind::Analyze => String::new(),
+        IntentKind::CreateStatistics(statistics) => {
+            let relation = &relation;
+            let made = Step::CreateStatistics {
+                statistics,
+                relation,
+            };
+            format!("{};\n{}", made.sql(), Step::Analyze { relation }.sql())
+        }
+        IntentKind::DropStatistics(statistics) => Step::DropStatistics { statistics }.sql(),
     })
 }

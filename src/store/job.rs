@@ -78,6 +78,8 @@ fn subject(intent: &Intent) -> String {
         IntentKind::DropIndex { index, .. } => format!("drop {index}"),
         IntentKind::Reindex { index, .. } => format!("reindex {index}"),
         IntentKind::Analyze => format!("analyze {}", intent.relation.oid),
+        IntentKind::CreateStatistics(statistics) => format!("create {}", statistics.name),
+        IntentKind::DropStatistics(statistics) => format!("drop {}", statistics.name),
     }
 }
 

@@ -49,6 +49,8 @@ pub fn action(kind: &IntentKind) -> &'static str {
         IntentKind::DropIndex { .. } => "drop",
         IntentKind::Reindex { .. } => "reindex",
         IntentKind::Analyze => "analyze",
+        IntentKind::CreateStatistics(_) => "create statistics",
+        IntentKind::DropStatistics(_) => "drop statistics",
     }
 }
 
@@ -69,6 +71,19 @@ pub fn definition(kind: &IntentKind) -> String {
             )
         }
         IntentKind::Analyze => "ANALYZE".into(),
+        IntentKind::CreateStatistics(statistics) => {
+            let kinds: Vec<&str> = statistics.kinds.iter().map(|kind| kind.name()).collect();
+            format!(
+                "CREATE STATISTICS {} ({}) ON {}",
+                indexpilot_model::expression::readable(&statistics.name.to_string()),
+                kinds.join(", "),
+                statistics.columns.join(", ")
+            )
+        }
+        IntentKind::DropStatistics(statistics) => format!(
+            "DROP STATISTICS {}",
+            indexpilot_model::expression::readable(&statistics.name.to_string())
+        ),
     }
 }
 
@@ -241,9 +256,9 @@ pub fn follow() -> SpiResult<()> {
         Spi::connect_mut(|client| {
             let rows = client.update(
                     "SELECT r.id, r.state, j.state, j.reason,
-                         -- Nothing is measured of an ANALYZE: done is kept.
+                         -- Nothing is measured of what the planner knows: done is kept.
                          coalesce(m.evidence->>'verdict',
-                             CASE WHEN r.action = 'analyze' AND j.state = 'succeeded' THEN 'kept' END),
+                             CASE WHEN r.action IN ('analyze', 'create statistics') AND j.state = 'succeeded' THEN 'kept' END),
                          m.reason
                      FROM indexpilot.recommendation AS r
                      CROSS JOIN LATERAL (SELECT b.state, b.reason FROM indexpilot.job AS b

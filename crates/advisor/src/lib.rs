@@ -11,12 +11,14 @@
 //! - [`selection`]: chooses the set, exactly or with a proven gap, and gives the reason
 //!   for every index chosen or refused;
 //! - [`plan`]: makes the problem of candidates, and recommendations of its solution;
+//! - [`dependence`]: columns that the planner takes to be independent and that are not;
 //! - [`lifecycle`]: the states of a recommendation;
 //! - [`bloat`]: tells indexes that have swollen from what was measured of them;
 //! - [`verification`]: judges what an action did from what was measured before and after.
 
 pub mod bloat;
 pub mod candidates;
+pub mod dependence;
 pub mod lifecycle;
 pub mod plan;
 pub mod pricing;

@@ -19,9 +19,10 @@ pub(crate) fn check(
         return Ok(());
     }
     let (name, stage) = match intent.kind {
-        IntentKind::CreateIndex { .. } | IntentKind::Analyze => {
-            ("create_index", config.create_index)
-        }
+        IntentKind::CreateIndex { .. }
+        | IntentKind::Analyze
+        | IntentKind::CreateStatistics(_)
+        | IntentKind::DropStatistics(_) => ("create_index", config.create_index),
         IntentKind::DropIndex { .. } => ("drop_index", config.drop_index),
         IntentKind::Reindex { .. } => ("reindex", config.reindex),
     };

@@ -40,7 +40,10 @@ pub(crate) fn check(
     let (identity, dropping) = match &intent.kind {
         IntentKind::CreateIndex { definition, .. } => (definition.identity(), false),
         IntentKind::DropIndex { definition, .. } => (definition.identity(), true),
-        IntentKind::Reindex { .. } | IntentKind::Analyze => return Ok(()),
+        IntentKind::Reindex { .. }
+        | IntentKind::Analyze
+        | IntentKind::CreateStatistics(_)
+        | IntentKind::DropStatistics(_) => return Ok(()),
     };
     let latest = situation
         .tombstones

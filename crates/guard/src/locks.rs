@@ -44,7 +44,11 @@ pub(crate) fn check(
             soon(5),
         ));
     }
-    if matches!(intent.kind, IntentKind::Analyze) {
+    // Statistics are made and dropped in a moment, and in no way of readers or writers.
+    if matches!(
+        intent.kind,
+        IntentKind::Analyze | IntentKind::CreateStatistics(_) | IntentKind::DropStatistics(_)
+    ) {
         return Ok(());
     }
     if locks.other_build {

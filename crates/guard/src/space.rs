@@ -19,7 +19,10 @@ pub(crate) fn check(
     let builds = match intent.kind {
         IntentKind::CreateIndex { .. } => true,
         IntentKind::Reindex { .. } => false,
-        IntentKind::DropIndex { .. } | IntentKind::Analyze => return Ok(()),
+        IntentKind::DropIndex { .. }
+        | IntentKind::Analyze
+        | IntentKind::CreateStatistics(_)
+        | IntentKind::DropStatistics(_) => return Ok(()),
     };
     if let Some(free) = space.free {
         let needed = intent

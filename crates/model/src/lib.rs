@@ -28,7 +28,7 @@ pub mod price;
 pub mod query;
 pub mod setting;
 
-pub use action::{Intent, IntentKind, Outcome, Verdict};
+pub use action::{Intent, IntentKind, Outcome, Statistics, StatisticsKind, Verdict};
 pub use catalog::{AttributeInfo, ExistingIndex, RelationInfo};
 pub use config::Config;
 pub use expression::Expression;

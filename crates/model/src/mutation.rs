@@ -20,6 +20,10 @@ pub enum MutationKind {
     Reindex,
     /// Statistics were collected by us.
     Analyze,
+    /// Extended statistics were made by us.
+    CreateStatistics,
+    /// Extended statistics were dropped by us.
+    DropStatistics,
     /// A tenant uses fields from now on.
     EnableField,
     /// A tenant does not use fields any longer.
@@ -50,11 +54,13 @@ pub enum MutationKind {
 
 impl MutationKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [MutationKind; 17] = [
+    pub const ALL: [MutationKind; 19] = [
         MutationKind::CreateIndex,
         MutationKind::DropIndex,
         MutationKind::Reindex,
         MutationKind::Analyze,
+        MutationKind::CreateStatistics,
+        MutationKind::DropStatistics,
         MutationKind::EnableField,
         MutationKind::DisableField,
         MutationKind::InitializeTenant,
@@ -77,6 +83,8 @@ impl MutationKind {
             MutationKind::DropIndex => "DROP_INDEX",
             MutationKind::Reindex => "REINDEX",
             MutationKind::Analyze => "ANALYZE",
+            MutationKind::CreateStatistics => "CREATE_STATISTICS",
+            MutationKind::DropStatistics => "DROP_STATISTICS",
             MutationKind::EnableField => "ENABLE_FIELD",
             MutationKind::DisableField => "DISABLE_FIELD",
             MutationKind::InitializeTenant => "INITIALIZE_TENANT",
@@ -106,6 +114,8 @@ impl From<&IntentKind> for MutationKind {
             IntentKind::DropIndex { .. } => MutationKind::DropIndex,
             IntentKind::Reindex { .. } => MutationKind::Reindex,
             IntentKind::Analyze => MutationKind::Analyze,
+            IntentKind::CreateStatistics(_) => MutationKind::CreateStatistics,
+            IntentKind::DropStatistics(_) => MutationKind::DropStatistics,
         }
     }
 }
@@ -206,7 +216,7 @@ pub enum FieldSwitch {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Inverse {
-    /// By DDL on an index.
+    /// By DDL on an index, or on statistics.
     Index(Box<IntentKind>),
     /// By switching fields.
     Fields(Vec<FieldSwitch>),

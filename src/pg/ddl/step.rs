@@ -1,9 +1,9 @@
 //! The statements that the port runs, each written out from typed values.
 
 use indexpilot_guard::{Permit, Work};
-use indexpilot_model::identifier::{QualifiedName, quote_literal};
+use indexpilot_model::identifier::{QualifiedName, quote_identifier, quote_literal};
 use indexpilot_model::query::RelationName;
-use indexpilot_model::{IndexDefinition, IntentKind};
+use indexpilot_model::{IndexDefinition, IntentKind, Statistics};
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,25 @@ pub enum Step<'a> {
         /// The relation.
         relation: &'a RelationName,
     },
+    /// CREATE STATISTICS.
+    CreateStatistics {
+        /// What on which columns.
+        statistics: &'a Statistics,
+        /// Of which relation.
+        relation: &'a RelationName,
+    },
+    /// ALTER STATISTICS … OWNER TO: unlike indexes they do not follow their table.
+    StatisticsOwner {
+        /// The statistics.
+        statistics: &'a Statistics,
+        /// The role that owns the table.
+        owner: &'a str,
+    },
+    /// DROP STATISTICS.
+    DropStatistics {
+        /// The statistics.
+        statistics: &'a Statistics,
+    },
     /// VACUUM, for the visibility map that index-only scans read.
     Vacuum {
         /// The relation.
@@ -85,6 +104,18 @@ impl Step<'_> {
             Step::DropPartitioned { name } => format!("DROP INDEX {name} RESTRICT"),
             Step::Reindex { name } => format!("REINDEX INDEX CONCURRENTLY {name}"),
             Step::Analyze { relation } => format!("ANALYZE {}", relation.qualified()),
+            Step::CreateStatistics {
+                statistics,
+                relation,
+            } => statistics.create_statement(relation),
+            Step::StatisticsOwner { statistics, owner } => format!(
+                "ALTER STATISTICS {} OWNER TO {}",
+                statistics.name,
+                quote_identifier(owner)
+            ),
+            Step::DropStatistics { statistics } => {
+                format!("DROP STATISTICS {} RESTRICT", statistics.name)
+            }
             Step::Vacuum { relation } => format!("VACUUM (ANALYZE) {}", relation.qualified()),
             Step::Comment { name, text } => {
                 format!("COMMENT ON INDEX {name} IS {}", quote_literal(text))
@@ -144,6 +175,14 @@ impl Step<'_> {
                 ) => name == *wanted,
                 (IntentKind::Reindex { name, .. }, Step::Reindex { name: wanted }) => {
                     name == *wanted
+                }
+                (
+                    IntentKind::CreateStatistics(permitted),
+                    Step::CreateStatistics { statistics, .. }
+                    | Step::StatisticsOwner { statistics, .. },
+                )
+                | (IntentKind::DropStatistics(permitted), Step::DropStatistics { statistics }) => {
+                    permitted == *statistics
                 }
                 _ => false,
             },

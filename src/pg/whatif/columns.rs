@@ -57,6 +57,11 @@ impl Column {
         }
     }
 
+    /// Hashes by row, and where there is no value.
+    pub(super) fn values(&self) -> (&[u32], &[bool]) {
+        (&self.hashes, &self.nulls)
+    }
+
     /// Of values that were computed.
     pub(super) fn of_values(key: &KeyValues) -> Self {
         let mut column = Column::empty(key.length, key.alignment);

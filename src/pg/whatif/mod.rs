@@ -18,6 +18,7 @@ mod carrier;
 mod columns;
 mod correlation;
 mod definition;
+mod dependence;
 mod early_stop;
 mod evaluation;
 mod explain;
@@ -42,6 +43,7 @@ mod warm;
 mod watch;
 
 pub use accounting::counters;
+pub use dependence::SampledTable;
 pub use explain::Format;
 pub use failure::Failure;
 pub use statement::{Sample, StatementSource};

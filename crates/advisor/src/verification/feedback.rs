@@ -13,6 +13,7 @@ pub fn kind(intent: &IntentKind) -> String {
         IntentKind::DropIndex { .. } => "drop".into(),
         IntentKind::Reindex { .. } => "reindex".into(),
         IntentKind::Analyze => "analyze".into(),
+        IntentKind::CreateStatistics(_) | IntentKind::DropStatistics(_) => "statistics".into(),
     }
 }
 
