@@ -3,52 +3,63 @@
 
 use indexpilot_tests::{Cluster, PATIENCE, Session, Signal, wait_for};
 
-/// A session whose caches know the table by name, but not the schema by its OID: our lookups
-/// need that, the statements below do not. (What else they need is warmed by the like of them
+/// What our lookups read and the statements below do not: its name and OID.
+type Catalog = (&'static str, u32);
+/// A notice of DDL asks for the schema's name.
+const PG_NAMESPACE: Catalog = ("pg_namespace", 2615);
+/// The first sight of a statement asks for the tenant column.
+const PG_ATTRIBUTE: Catalog = ("pg_attribute", 1249);
+
+/// A session whose caches know the table, but neither the schema by its OID nor the
+/// tenant column by its name. (What else the statements below need is warmed by the like of them
 /// in another schema.)
 fn half_warm(cluster: &Cluster) -> Session {
     let mut session = cluster.session();
-    session.run("BEGIN; LOCK TABLE s.t IN ACCESS SHARE MODE; COMMIT");
+    session.run("SELECT c FROM s.t");
     session.run("SELECT c FROM warm.t WHERE c = 1");
     session.run("ALTER TABLE warm.t ALTER COLUMN c SET STATISTICS 10");
     session
 }
 
-/// Waits until `pid` waits for a lock on pg_namespace. The watching session has asked before,
+/// Waits until `pid` waits for a lock on the catalog. The watching session has asked before,
 /// so that it needs no lookup under the lock.
-fn wait_blocked(watcher: &mut Session, pid: i32) {
+fn wait_blocked(watcher: &mut Session, pid: i32, catalog: Catalog) {
     wait_for("the session to wait in our lookup", PATIENCE, || {
-        let blocked = watcher.text(&blocked_by_us(pid));
+        let blocked = watcher.text(&blocked_by_us(pid, catalog));
         if blocked == "1" { Ok(()) } else { Err(blocked) }
     });
 }
 
-fn blocked_by_us(pid: i32) -> String {
+fn blocked_by_us(pid: i32, (_, relation): Catalog) -> String {
     format!(
         "SELECT count(*) FROM pg_catalog.pg_locks
-         WHERE pid = {pid} AND NOT granted AND relation = 2615"
+         WHERE pid = {pid} AND NOT granted AND relation = {relation}"
     )
+}
+
+fn lock((name, _): Catalog) -> String {
+    format!("BEGIN; LOCK TABLE pg_catalog.{name} IN ACCESS EXCLUSIVE MODE")
 }
 
 /// Runs statements (told apart by a number) while their lookups in our hook must wait, and
 /// cancels them.
 #[track_caller]
-fn cancelled(cluster: &Cluster, statement: impl Fn(usize) -> String) {
+fn cancelled(cluster: &Cluster, catalog: Catalog, statement: impl Fn(usize) -> String) {
     let mut watcher = cluster.session();
     let mut locker = cluster.session();
     let mut session = half_warm(cluster);
     let pid = session.pid();
-    watcher.text(&blocked_by_us(pid));
+    watcher.text(&blocked_by_us(pid, catalog));
     watcher.text(&format!("SELECT pg_catalog.pg_cancel_backend({pid})"));
     // A cancel between statements is forgotten.
     session.run("BEGIN");
-    locker.run("BEGIN; LOCK TABLE pg_catalog.pg_namespace IN ACCESS EXCLUSIVE MODE");
+    locker.run(&lock(catalog));
     let text = statement(0);
     let running = std::thread::spawn(move || {
         let error = session.error(&text);
         (session, error)
     });
-    wait_blocked(&mut watcher, pid);
+    wait_blocked(&mut watcher, pid, catalog);
     watcher.text(&format!("SELECT pg_catalog.pg_cancel_backend({pid})"));
     let (mut session, error) = running.join().expect("the session lives");
     assert_eq!(error.code, "57014", "{error}");
@@ -71,10 +82,11 @@ fn cancelled(cluster: &Cluster, statement: impl Fn(usize) -> String) {
     session.run(&statement(0));
     assert_eq!(session.text("SELECT 7"), "7");
     assert_eq!(
-        session.text(
+        session.text(&format!(
             "SELECT count(*) FROM pg_catalog.pg_locks
-             WHERE pid = pg_backend_pid() AND relation = 2615"
-        ),
+             WHERE pid = pg_backend_pid() AND relation = {}",
+            catalog.1
+        )),
         "0"
     );
 }
@@ -94,7 +106,7 @@ fn prepared() -> Cluster {
 
 #[test]
 fn every_major_lets_a_cancel_in_a_notice_of_ddl_end_the_statement() {
-    cancelled(&prepared(), |round| {
+    cancelled(&prepared(), PG_NAMESPACE, |round| {
         format!("ALTER TABLE s.t ALTER COLUMN c SET STATISTICS {round}")
     });
 }
@@ -102,7 +114,7 @@ fn every_major_lets_a_cancel_in_a_notice_of_ddl_end_the_statement() {
 #[test]
 fn every_major_lets_a_cancel_at_first_sight_end_the_statement() {
     let cluster = prepared();
-    cancelled(&cluster, |round| {
+    cancelled(&cluster, PG_ATTRIBUTE, |round| {
         format!(
             "SELECT c FROM s.t WHERE c = 1{}",
             " AND c = 1".repeat(round)
@@ -136,9 +148,11 @@ fn switched_off_nothing_of_ours_waits() {
     );
     let mut locker = cluster.session();
     let mut session = half_warm(&cluster);
-    locker.run("BEGIN; LOCK TABLE pg_catalog.pg_namespace IN ACCESS EXCLUSIVE MODE");
     session.run("SET statement_timeout = '20s'");
+    locker.run(&lock(PG_ATTRIBUTE));
     session.run("SELECT c FROM s.t WHERE c = 1");
+    locker.run("ROLLBACK");
+    locker.run(&lock(PG_NAMESPACE));
     session.run("ALTER TABLE s.t ALTER COLUMN c SET STATISTICS 10");
 }
 

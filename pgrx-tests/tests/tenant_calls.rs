@@ -224,10 +224,10 @@ fn a_session_does_not_need_the_first_sight_of_another() {
         "CREATE SCHEMA s; CREATE TABLE s.t (c int, tenant_id int);
          CREATE SCHEMA warm; CREATE TABLE warm.t (c int, tenant_id int)",
     );
-    // Knows the table by name, but not the schema by its OID, which our lookup needs; what else
-    // it needs is warmed by the like of it.
+    // Knows the table, but has not asked for its tenant column, which is what our lookup
+    // does; what else it needs is warmed by the like of it.
     let mut first = cluster.session();
-    first.run("BEGIN; LOCK TABLE s.t IN ACCESS SHARE MODE; COMMIT");
+    first.run("SELECT c FROM s.t");
     first.run("SELECT c FROM warm.t WHERE tenant_id = 1");
     first.run("ALTER TABLE warm.t ALTER COLUMN c SET STATISTICS 10");
     let pid = first.pid();
@@ -236,11 +236,11 @@ fn a_session_does_not_need_the_first_sight_of_another() {
     let mut watcher = cluster.session();
     let waiting = format!(
         "SELECT count(*) FROM pg_catalog.pg_locks
-         WHERE pid = {pid} AND NOT granted AND relation = 2615"
+         WHERE pid = {pid} AND NOT granted AND relation = 1249"
     );
     watcher.text(&waiting);
     let mut locker = cluster.session();
-    locker.run("BEGIN; LOCK TABLE pg_catalog.pg_namespace IN ACCESS EXCLUSIVE MODE");
+    locker.run("BEGIN; LOCK TABLE pg_catalog.pg_attribute IN ACCESS EXCLUSIVE MODE");
     let text = "SELECT c FROM s.t WHERE tenant_id = 3";
     let running = std::thread::spawn(move || {
         first.run(text);
@@ -261,4 +261,119 @@ fn a_session_does_not_need_the_first_sight_of_another() {
         "SELECT coalesce(sum(calls), 0) FROM indexpilot.tenant_stats WHERE tenant = '3'",
         "4",
     );
+}
+
+/// Wherever the condition on the tenant column stands, as long as it must hold.
+#[test]
+fn every_major_finds_the_tenant_wherever_its_condition_stands() {
+    let cluster = cluster();
+    let mut session = cluster.session();
+    session.run("CREATE EXTENSION indexpilot");
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    session.run(
+        "CREATE VIEW v AS SELECT id AS n, tenant_id AS owner FROM t;
+         CREATE TABLE named (id int, tenant_id text)",
+    );
+    let named = [
+        "SELECT email FROM t WHERE tenant_id <> 1 AND tenant_id = {}",
+        "SELECT email FROM t WHERE {} = tenant_id AND id = 1",
+        "SELECT email FROM t WHERE (id = 1 AND (tenant_id = {} AND email = 'a'))",
+        "SELECT n FROM v WHERE owner = {}",
+        "WITH x AS (SELECT * FROM t) SELECT id FROM x WHERE tenant_id = {}",
+        "WITH x AS MATERIALIZED (SELECT id FROM t WHERE tenant_id = {}) SELECT count(*) FROM x",
+        "WITH x AS (DELETE FROM t WHERE id = -1 RETURNING tenant_id AS who)
+             SELECT count(*) FROM x WHERE who = {}",
+        "SELECT count(*) FROM (SELECT id FROM t WHERE tenant_id = {} OFFSET 0) AS s",
+        "SELECT a.id FROM t AS a JOIN t AS b USING (tenant_id, id) WHERE tenant_id = {}",
+        "SELECT a.id FROM t AS a JOIN t AS b ON b.id = a.id AND b.tenant_id = {}",
+        "SELECT a.id FROM t AS a LEFT JOIN v AS b ON b.n = a.id WHERE a.tenant_id = {}",
+        "SELECT 1 WHERE EXISTS (SELECT FROM t WHERE tenant_id = {})",
+        "SELECT (SELECT count(*) FROM t WHERE tenant_id = {}) AS n",
+        "SELECT count(*) FROM t AS a WHERE EXISTS (
+             SELECT FROM named AS n WHERE n.id = a.id AND a.tenant_id = {})",
+        "SELECT id FROM t WHERE tenant_id = {} UNION ALL SELECT id FROM named",
+        "SELECT count(*) FROM (SELECT tenant_id AS who FROM t UNION ALL
+             SELECT tenant_id FROM t) AS u WHERE who = {}",
+        "SELECT tenant_id FROM t GROUP BY tenant_id HAVING tenant_id = {}",
+        "UPDATE t SET email = email WHERE tenant_id = {}",
+        "DELETE FROM t WHERE tenant_id = {} AND id = -1",
+        "SELECT email FROM t WHERE tenant_id = {}::bigint",
+        "SELECT count(*) FROM (VALUES ({})) AS w (k) JOIN t ON t.tenant_id = w.k",
+        "SELECT id FROM named WHERE tenant_id = '{}'",
+        "SELECT id FROM named WHERE tenant_id = '{}'::varchar",
+    ];
+    let unnamed = [
+        "SELECT email FROM t WHERE tenant_id = {} OR id = 1",
+        "SELECT email FROM t WHERE tenant_id > {}",
+        "SELECT email FROM t WHERE tenant_id IN ({}, 7)",
+        "SELECT email FROM t WHERE NOT tenant_id = {}",
+        "SELECT email FROM t WHERE id = {}",
+        "SELECT n FROM v WHERE n = {}",
+        "SELECT tenant_id FROM t GROUP BY tenant_id HAVING count(tenant_id) = {}",
+        "SELECT email FROM t WHERE tenant_id + 1 = {}",
+        "SELECT count(*) FROM named WHERE tenant_id LIKE '{}'",
+    ];
+    for (place, text) in named.iter().chain(&unnamed).enumerate() {
+        let text = text.replace("{}", &(1_000 + place).to_string());
+        // The first sight, a plan that is kept, and the same statement of another tenant.
+        session.run(&text);
+        session.run(&format!("PREPARE p{place} AS {text}"));
+        session.run(&format!("EXECUTE p{place}"));
+        let other = text.replace(&(1_000 + place).to_string(), &(2_000 + place).to_string());
+        session.run(&other);
+    }
+    let calls = |tenant: usize| {
+        format!(
+            "SELECT coalesce(sum(calls), 0) FROM indexpilot.tenant_stats WHERE tenant = '{tenant}'"
+        )
+    };
+    for place in 0..named.len() {
+        cluster.wait(&calls(1_000 + place), "2");
+        cluster.wait(&calls(2_000 + place), "1");
+    }
+    let places = named.len()..named.len() + unnamed.len();
+    for place in places {
+        assert_eq!(
+            (
+                session.text(&calls(1_000 + place)).as_str(),
+                session.text(&calls(2_000 + place)).as_str()
+            ),
+            ("0", "0"),
+            "{}",
+            unnamed[place - named.len()]
+        );
+    }
+}
+
+#[test]
+fn the_schema_names_the_tenant_where_it_is_only_one() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.flush_interval = '1s'\nindexpilot.tenant_source = schema")
+        .start();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION indexpilot;
+         CREATE SCHEMA one; CREATE SCHEMA two; CREATE SCHEMA shared;
+         CREATE TABLE one.t (id int, n int); CREATE TABLE two.t (id int, n int);
+         CREATE VIEW shared.v AS SELECT id FROM one.t",
+    );
+    cluster.wait(
+        "SELECT actual FROM indexpilot.status() WHERE module = 'capture'",
+        "on",
+    );
+    session.run("SELECT id FROM one.t WHERE id = 1");
+    session.run("SELECT id FROM two.t WHERE id = 1");
+    session.run("UPDATE two.t SET n = 1 WHERE id = 2");
+    session.run("INSERT INTO two.t SELECT id FROM two.t WHERE id = 3");
+    // Of the view's schema nothing is read.
+    session.run("SELECT id FROM shared.v WHERE id = 1");
+    session.run("SELECT o.id FROM one.t AS o JOIN two.t USING (id)");
+    session.run("SELECT id FROM one.t WHERE id IN (SELECT id FROM two.t)");
+    let calls = "SELECT string_agg(tenant || ' ' || calls, ', ' ORDER BY tenant) FROM (
+        SELECT tenant, sum(calls) AS calls FROM indexpilot.tenant_stats
+        WHERE tenant IN ('one', 'two', 'shared') GROUP BY 1) AS t";
+    cluster.wait(calls, "one 2, two 3");
 }

@@ -176,12 +176,11 @@ pub fn is_on(module: Module) -> bool {
     let Some(switches) = shared() else {
         return false;
     };
-    let server_off = ModuleSet::from_bits(switches.server_off.load(Ordering::Relaxed));
-    if server_off.contains(module) {
-        return false;
-    }
     match own_word(switches) {
-        Some(word) => !ModuleSet::from_bits(word.load(Ordering::Relaxed) as u32).contains(module),
+        Some(word) => {
+            let server_off = switches.server_off.load(Ordering::Relaxed);
+            !ModuleSet::from_bits(server_off | word as u32).contains(module)
+        }
         None => false,
     }
 }
@@ -194,7 +193,7 @@ pub fn off_in_server() -> Option<ModuleSet> {
 /// What is switched off in this process's database; `None` when nothing is known of it.
 pub fn off_in_database() -> Option<ModuleSet> {
     let word = own_word(shared()?)?;
-    Some(ModuleSet::from_bits(word.load(Ordering::Relaxed) as u32))
+    Some(ModuleSet::from_bits(word as u32))
 }
 
 /// The same for another database: for the launcher, which is connected to none.
@@ -203,18 +202,19 @@ pub fn off_in(database: u32) -> Option<ModuleSet> {
     Some(ModuleSet::from_bits(word.load(Ordering::Relaxed) as u32))
 }
 
-/// The word of this process's database.
+/// What the word of this process's database says.
 #[inline]
-fn own_word(switches: &'static Switches) -> Option<&'static Word> {
+fn own_word(switches: &'static Switches) -> Option<u64> {
     let database = super::process::database();
     // SAFETY: null, or a pointer into the entries, which live as long as the process.
     let kept = unsafe { ENTRY.load(Ordering::Relaxed).as_ref() };
-    if let Some(word) = kept
-        && (word.load(Ordering::Relaxed) >> 32) as u32 == database
-    {
-        return Some(word);
+    if let Some(word) = kept {
+        let word = word.load(Ordering::Relaxed);
+        if (word >> 32) as u32 == database {
+            return Some(word);
+        }
     }
-    look_for_word(switches, database, kept.is_some())
+    look_for_word(switches, database, kept.is_some()).map(|word| word.load(Ordering::Relaxed))
 }
 
 #[cold]

@@ -14,9 +14,10 @@ const LOWEST_POWER: u32 = 10;
 #[inline]
 pub fn bucket(nanoseconds: u64) -> usize {
     let value = nanoseconds.max(1 << LOWEST_POWER);
-    let power = 63 - value.leading_zeros();
-    let step = (value >> (power - 4)) & 15;
-    let index = ((power - LOWEST_POWER) as usize) * 16 + step as usize;
+    let power = value.ilog2();
+    // 16 and the step: the highest bit and the four behind it.
+    let step = (value >> (power - 4)) as usize;
+    let index = (power - LOWEST_POWER) as usize * 16 + step - 16;
     index.min(BUCKETS - 1)
 }
 

@@ -92,18 +92,16 @@ static KEEPS: AtomicBool = AtomicBool::new(false);
 
 static mut PREVIOUS: pg_sys::object_access_hook_type = None;
 
-/// Installs hook and callbacks. Only while the library is preloaded.
+/// Installs the hook. Only while the library is preloaded. Ends of transactions are told by
+/// `hooks::transaction`: one callback for the whole library.
 pub fn install() {
-    // SAFETY: hook variables are written once, by the postmaster, while it loads libraries;
-    // the callbacks take no argument.
+    // SAFETY: hook variables are written once, by the postmaster, while it loads libraries.
     unsafe {
         if !pg_sys::process_shared_preload_libraries_in_progress || pg_sys::IsBinaryUpgrade {
             return;
         }
         PREVIOUS = pg_sys::object_access_hook;
         pg_sys::object_access_hook = Some(hook);
-        pg_sys::RegisterXactCallback(Some(at_end_of_transaction), std::ptr::null_mut());
-        pg_sys::RegisterSubXactCallback(Some(at_end_of_subtransaction), std::ptr::null_mut());
     }
 }
 
@@ -385,10 +383,9 @@ unsafe fn look_up(relation: pg_sys::Oid) -> Option<Found> {
     }
 }
 
-unsafe extern "C-unwind" fn at_end_of_transaction(
-    event: pg_sys::XactEvent::Type,
-    _argument: *mut c_void,
-) {
+/// What the server's callback at the end of a transaction tells.
+#[inline(always)]
+pub fn at_end_of_transaction(event: pg_sys::XactEvent::Type) {
     if KEEPS.load(Ordering::Relaxed) {
         end_with_notices(event);
     }
@@ -475,12 +472,8 @@ fn name_one(at: usize, found: Option<Found>) {
     });
 }
 
-unsafe extern "C-unwind" fn at_end_of_subtransaction(
-    event: pg_sys::SubXactEvent::Type,
-    _subtransaction: pg_sys::SubTransactionId,
-    _parent: pg_sys::SubTransactionId,
-    _argument: *mut c_void,
-) {
+/// What the server's callback at the end of a subtransaction tells.
+pub fn at_end_of_subtransaction(event: pg_sys::SubXactEvent::Type) {
     if !KEEPS.load(Ordering::Relaxed) {
         return;
     }

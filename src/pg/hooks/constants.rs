@@ -5,35 +5,43 @@
 //! and its own text, which an execution has as well: the constant is a function of both.
 
 use super::tenant::Met;
+use crate::pg::shmem::entry::Label;
 use std::ffi::{CStr, c_char, c_int};
 
-/// Texts in one set of places; the oldest makes room.
-const WAYS: usize = 4;
+/// Texts in one set of places; the oldest makes room. As many keys as a cache line holds.
+const WAYS: usize = 8;
 /// A power of two.
-const SETS: usize = 256;
+const SETS: usize = 128;
 /// Longer texts are not looked at, bytes: what is done here grows with them.
 const MAX_TEXT: usize = 32 * 1024;
 
 #[derive(Clone, Copy)]
 struct Place {
-    key: u64,
     found: Option<Met>,
+    /// The name, where it is a text.
+    label: Label,
 }
 
-static mut PLACES: [[Place; WAYS]; SETS] = [[Place {
-    key: 0,
+const FREE: Place = Place {
     found: None,
-}; WAYS]; SETS];
+    label: Label::EMPTY,
+};
+#[repr(align(64))]
+struct Keys([[u64; WAYS]; SETS]);
+
+/// What the places are about; 0 is free.
+static mut KEYS: Keys = Keys([[0; WAYS]; SETS]);
+static mut PLACES: [[Place; WAYS]; SETS] = [[FREE; WAYS]; SETS];
 /// The place that the next text of a set takes.
 static mut NEXT: [u8; SETS] = [0; SETS];
 
-/// The key of a statement together with its own part of a query string; `None` for texts that
-/// are too long.
+/// The key of a statement and the attribute that tells its tenant, together with its own part
+/// of a query string; `None` for texts that are too long.
 ///
 /// # Safety
 /// A query string or null, with place and length as the server counts them (parsenodes.h).
 pub unsafe fn own_key(
-    key: u64,
+    (key, attribute): (u64, u64),
     text: *const c_char,
     location: c_int,
     length: c_int,
@@ -49,7 +57,7 @@ pub unsafe fn own_key(
         Ok(length) if length > 0 => &rest[..length.min(rest.len())],
         _ => rest,
     };
-    (own.len() <= MAX_TEXT).then(|| mixed(key, own))
+    (own.len() <= MAX_TEXT).then(|| mixed(key ^ attribute.rotate_left(32), own))
 }
 
 /// A multiplicative hash, eight bytes a step: of one backend, for itself only.
@@ -72,28 +80,41 @@ fn set_of(key: u64) -> usize {
     (key >> 32) as usize % SETS
 }
 
-/// What planning found for this key.
+#[inline(always)]
+fn position(key: u64) -> Option<usize> {
+    let keys = &raw const KEYS;
+    // SAFETY: a backend has one thread, and no reference outlives this call.
+    let keys = unsafe { &(*keys).0[set_of(key)] };
+    keys.iter().position(|&other| other == key)
+}
+
+/// Whether planning has looked for this key.
+#[inline(always)]
+pub fn knows(key: u64) -> bool {
+    position(key).is_some()
+}
+
+/// What planning found for this key. Its name is good until something else is kept.
 #[inline(always)]
 pub fn find(key: u64) -> Option<Met> {
+    let position = position(key)?;
     let places = &raw const PLACES;
     // SAFETY: a backend has one thread, and no reference outlives this call.
-    let places = unsafe { &(*places)[set_of(key)] };
-    places
-        .iter()
-        .find(|place| place.key == key)
-        .and_then(|place| place.found)
+    unsafe { (&(*places)[set_of(key)])[position].found }
 }
 
 /// Keeps what planning found.
 pub fn keep(key: u64, found: Option<Met>) {
     let set = set_of(key);
-    let (places, next) = (&raw mut PLACES, &raw mut NEXT);
+    let (keys, places, next) = (&raw mut KEYS, &raw mut PLACES, &raw mut NEXT);
     // SAFETY: a backend has one thread, and no reference outlives this call.
-    let (places, next) = unsafe { (&mut (*places)[set], &mut (*next)[set]) };
-    let known = places.iter().position(|place| place.key == key);
-    let place = known.unwrap_or_else(|| {
+    let (keys, places, next) =
+        unsafe { (&mut (*keys).0[set], &mut (*places)[set], &mut (*next)[set]) };
+    let position = position(key).unwrap_or_else(|| {
         *next = (*next + 1) % WAYS as u8;
         usize::from(*next)
     });
-    places[place] = Place { key, found };
+    keys[position] = key;
+    let place = &mut places[position];
+    place.found = found.map(|met| met.kept(&mut place.label));
 }

@@ -37,13 +37,36 @@ pub(super) unsafe fn install() {
 }
 
 unsafe extern "C-unwind" fn start_hook(desc: *mut pg_sys::QueryDesc, flags: c_int) {
+    // SAFETY: the arguments are the server's and are handed on as they came.
+    unsafe {
+        let explained = flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as c_int != 0;
+        // Most queries come alone and are no sample: nothing is called for them, and no
+        // register saved.
+        if explained || frames::any() || !filters::passes() {
+            start(desc, flags, explained);
+        } else {
+            start_next(desc, flags);
+        }
+    }
+}
+
+#[inline(never)]
+unsafe fn start(desc: *mut pg_sys::QueryDesc, flags: c_int, explained: bool) {
     frames::forget(desc);
     filters::forget(desc);
     // SAFETY: the arguments are the server's and are handed on as they came.
     unsafe {
-        if flags & pg_sys::EXEC_FLAG_EXPLAIN_ONLY as c_int == 0 {
+        if !explained {
             filters::started(desc);
         }
+        start_next(desc, flags);
+    }
+}
+
+#[inline(always)]
+unsafe fn start_next(desc: *mut pg_sys::QueryDesc, flags: c_int) {
+    // SAFETY: the server's arguments, handed on as they came.
+    unsafe {
         match PREVIOUS_START {
             Some(previous) => previous(desc, flags),
             None => raw::standard_ExecutorStart(desc, flags),
@@ -58,24 +81,22 @@ unsafe fn run(arguments: RunArguments) {
     let desc = arguments.desc;
     // SAFETY: a started query.
     unsafe {
-        let frame = begin(desc);
-        frames::deeper();
+        let run = begin(desc);
+        let depth = frames::deeper();
         compat::run_next(PREVIOUS_RUN, arguments);
-        frames::shallower();
-        if let Some(at) = frame {
-            frames::end(desc, at);
-        }
+        frames::back_to(depth);
+        frames::end(desc, run);
     }
 }
 
-/// The query's place among those under way, where it is counted.
+/// Begins a run, where it is counted.
 #[inline(always)]
-unsafe fn begin(desc: *mut pg_sys::QueryDesc) -> Option<usize> {
+unsafe fn begin(desc: *mut pg_sys::QueryDesc) -> frames::Run {
     // SAFETY: a started query.
     unsafe {
         let id = identity::of_plan((*desc).plannedstmt);
         if id == 0 || watching().is_none() {
-            return None;
+            return frames::Run::NONE;
         }
         frames::begin(desc, |top_level| key(id, top_level))
     }
@@ -100,13 +121,11 @@ unsafe extern "C-unwind" fn finish_hook(desc: *mut pg_sys::QueryDesc) {
 unsafe fn finish(desc: *mut pg_sys::QueryDesc) {
     // SAFETY: a query that has run.
     unsafe {
-        let frame = begin(desc);
-        frames::deeper();
+        let run = begin(desc);
+        let depth = frames::deeper();
         finish_next(desc);
-        frames::shallower();
-        if let Some(at) = frame {
-            frames::end(desc, at);
-        }
+        frames::back_to(depth);
+        frames::end(desc, run);
     }
 }
 
@@ -122,14 +141,14 @@ unsafe fn finish_next(desc: *mut pg_sys::QueryDesc) {
 }
 
 unsafe extern "C-unwind" fn end_hook(desc: *mut pg_sys::QueryDesc) {
-    // SAFETY: a started query; the frame is a plain copy.
+    // SAFETY: a started query.
     unsafe {
         // What has a frame was watched when it began.
-        if frames::count() != 0
-            && let Some(block) = crate::pg::shmem::block()
+        if frames::any()
+            && let Some(block) = super::watched()
             && let Some(frame) = frames::finish(desc)
         {
-            count(block, desc, &frame);
+            count(block, desc, frame);
         }
         match PREVIOUS_END {
             Some(previous) => previous(desc),
@@ -142,44 +161,36 @@ unsafe extern "C-unwind" fn end_hook(desc: *mut pg_sys::QueryDesc) {
 unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Finished) {
     // SAFETY: a started query whose plan is there until it ends.
     unsafe {
-        let statement = (*desc).plannedstmt;
-        let execution = frame.execution(
-            compat::rows(desc),
-            (*(*statement).planTree).total_cost.to_bits(),
-        );
-        match block.find(frame.key) {
-            Some(entry) => {
-                entry.add(&execution);
-                if filters::is_sampled(desc) {
-                    filters::collect(entry, desc);
-                }
-                if let Some(tenant) = tenant::of(entry, frame.key, desc) {
-                    block.add_tenant(
-                        frame.key,
-                        tenant.key,
-                        execution.rows,
-                        execution.nanoseconds,
-                        || tenant.label(),
-                    );
-                }
-                if entry.wants.load(Ordering::Relaxed) & Wants::SAMPLE != 0 {
-                    source::sample(block, entry, (*desc).params);
-                }
-            }
-            None => first_met(block, desc, frame, &execution),
+        let key = frame.key;
+        let Some(entry) = block.find(key) else {
+            return first_met(block, desc, frame);
+        };
+        let rows = compat::rows(desc);
+        let nanoseconds = frame.spent.nanoseconds;
+        entry.add(rows, cost_bits(desc), &frame.spent);
+        if filters::is_sampled(desc) {
+            filters::collect(entry, desc);
+        }
+        if let Some(tenant) = tenant::of(entry, key, desc) {
+            block.add_tenant(key, tenant.key, rows, nanoseconds, || tenant.label());
+        }
+        if entry.wants.load(Ordering::Relaxed) & Wants::SAMPLE != 0 {
+            source::sample(block, entry, (*desc).params);
         }
     }
+}
+
+/// What the planner thinks that the query costs.
+#[inline(always)]
+unsafe fn cost_bits(desc: *const pg_sys::QueryDesc) -> u64 {
+    // SAFETY: a started query.
+    unsafe { (*(*(*desc).plannedstmt).planTree).total_cost.to_bits() }
 }
 
 /// A plan that was cached before we had room for its statement, or whose entry was removed.
 #[cold]
 #[inline(never)]
-unsafe fn first_met(
-    block: &Block,
-    desc: *mut pg_sys::QueryDesc,
-    frame: &frames::Finished,
-    execution: &crate::pg::shmem::entry::Execution,
-) {
+unsafe fn first_met(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Finished) {
     // SAFETY: a started query; globals of this process.
     unsafe {
         let about = About {
@@ -194,7 +205,7 @@ unsafe fn first_met(
         let Some((entry, _)) = block.find_or_make(frame.key, &about) else {
             return block.count_dropped();
         };
-        entry.add(execution);
+        entry.add(compat::rows(desc), cost_bits(desc), &frame.spent);
         let statement = (*desc).plannedstmt;
         source::text_only(
             block,

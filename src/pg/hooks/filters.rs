@@ -33,11 +33,23 @@ pub fn sample_next() {
     }
 }
 
+/// Whether there is nothing to do for a query that starts, in which case it is counted.
+/// Otherwise [`forget`] and [`started`] are called.
+#[inline(always)]
+pub fn passes() -> bool {
+    let left = LEFT.load(Ordering::Relaxed).wrapping_sub(1);
+    let passes = left != 0 && SAMPLED.load(Ordering::Relaxed).is_null();
+    if passes {
+        LEFT.store(left, Ordering::Relaxed);
+    }
+    passes
+}
+
 /// A query starts: whether it is to be instrumented.
 ///
 /// # Safety
 /// Before `standard_ExecutorStart`.
-#[inline(always)]
+#[inline]
 pub unsafe fn started(desc: *mut pg_sys::QueryDesc) {
     let left = LEFT.load(Ordering::Relaxed).wrapping_sub(1);
     LEFT.store(left, Ordering::Relaxed);

@@ -6,7 +6,7 @@
 //! the lowering, and the (sub)transaction callbacks mend it.
 
 use crate::pg::raw;
-use crate::pg::shmem::entry::Execution;
+use crate::pg::shmem::entry::Spent;
 use pgrx::pg_sys;
 
 /// Queries under way at most in one backend; what comes on top is not counted.
@@ -19,17 +19,9 @@ const SUBTRANSACTIONS: usize = 256;
 struct Frame {
     /// The executor's descriptor; null for planning and for utility statements.
     desc: *mut pg_sys::QueryDesc,
-    /// Key of its entry.
-    key: u64,
     /// Depth while it runs, 0 between two fetches.
     running: u32,
-    /// Whether a client sent it.
-    top_level: bool,
-    /// Sum of the finished runs.
-    nanoseconds: u64,
-    started: u64,
-    before: Usage,
-    used: Usage,
+    query: Finished,
 }
 
 /// What is left of a query that has ended.
@@ -39,218 +31,293 @@ pub struct Finished {
     pub key: u64,
     /// Whether a client sent it.
     pub top_level: bool,
-    /// Time of all its runs.
-    pub nanoseconds: u64,
-    used: [u64; 7],
+    /// Time and resources of all its runs. While it runs: what clock and counters showed at the
+    /// beginning, less what the runs before took. So beginning and end of a run are one
+    /// subtraction each, and a first run begins with plain copies.
+    pub spent: Spent,
 }
 
-/// Counters of the backend (pgBufferUsage, pgWalUsage).
-#[derive(Clone, Copy)]
-struct Usage([u64; 7]);
-
-impl Usage {
-    const NONE: Usage = Usage([0; 7]);
-
-    #[inline(always)]
-    unsafe fn now() -> Usage {
-        // SAFETY: plain globals of this process.
-        unsafe {
-            let buffers = &raw const pg_sys::pgBufferUsage;
-            Usage([
-                (*buffers).shared_blks_hit as u64,
-                (*buffers).shared_blks_read as u64,
-                (*buffers).shared_blks_dirtied as u64,
-                (*buffers).shared_blks_written as u64,
-                (*buffers).temp_blks_read as u64,
-                (*buffers).temp_blks_written as u64,
-                pg_sys::pgWalUsage.wal_bytes,
-            ])
-        }
+/// Counters of the backend (pgBufferUsage, pgWalUsage), as in [`Spent::resources`].
+#[inline(always)]
+unsafe fn counters() -> [u64; 7] {
+    // SAFETY: plain globals of this process.
+    unsafe {
+        let buffers = &raw const pg_sys::pgBufferUsage;
+        [
+            (*buffers).shared_blks_hit as u64,
+            (*buffers).shared_blks_read as u64,
+            (*buffers).shared_blks_dirtied as u64,
+            (*buffers).shared_blks_written as u64,
+            (*buffers).temp_blks_read as u64,
+            (*buffers).temp_blks_written as u64,
+            pg_sys::pgWalUsage.wal_bytes,
+        ]
     }
 }
 
-struct Stack {
-    frames: [Frame; FRAMES],
-    count: usize,
-    depth: u32,
-    subtransactions: [(u32, u32); SUBTRANSACTIONS],
-    subtransaction_count: usize,
+/// The first run begins.
+#[inline(always)]
+fn start(spent: &mut Spent) {
+    // SAFETY: reads counters and the clock.
+    unsafe {
+        spent.resources = counters();
+        spent.nanoseconds = raw::nanoseconds();
+    }
+}
+
+/// A later run begins.
+#[inline(always)]
+fn resume(spent: &mut Spent) {
+    // SAFETY: reads counters.
+    let counters = unsafe { counters() };
+    subtract(spent, &counters);
+    // SAFETY: reads the clock.
+    spent.nanoseconds = unsafe { raw::nanoseconds() }.wrapping_sub(spent.nanoseconds);
+}
+
+/// A run ends.
+#[inline(always)]
+fn pause(spent: &mut Spent) {
+    // SAFETY: reads counters and the clock.
+    let (now, counters) = unsafe { (raw::nanoseconds(), counters()) };
+    spent.nanoseconds = now.wrapping_sub(spent.nanoseconds);
+    subtract(spent, &counters);
+}
+
+#[inline(always)]
+fn subtract(spent: &mut Spent, counters: &[u64; 7]) {
+    for (mark, counter) in spent.resources.iter_mut().zip(counters) {
+        *mark = counter.wrapping_sub(*mark);
+    }
 }
 
 const EMPTY: Frame = Frame {
     desc: std::ptr::null_mut(),
-    key: 0,
     running: 0,
-    top_level: false,
-    nanoseconds: 0,
-    started: 0,
-    before: Usage::NONE,
-    used: Usage::NONE,
+    query: Finished {
+        key: 0,
+        top_level: false,
+        spent: Spent::NONE,
+    },
 };
 
-static mut STACK: Stack = Stack {
-    frames: [EMPTY; FRAMES],
+// A backend has one thread, and no reference into these outlives the call that took it.
+static mut STACK: [Frame; FRAMES] = [EMPTY; FRAMES];
+/// The place behind the last frame in use.
+static mut TOP: *mut Frame = (&raw mut STACK).cast();
+static mut DEPTH: u32 = 0;
+
+struct Subtransactions {
+    /// Identifier, and the depth at which it started.
+    started: [(u32, u32); SUBTRANSACTIONS],
+    count: usize,
+}
+
+static mut SUBTRANSACTIONS_OPEN: Subtransactions = Subtransactions {
+    started: [(0, 0); SUBTRANSACTIONS],
     count: 0,
-    depth: 0,
-    subtransactions: [(0, 0); SUBTRANSACTIONS],
-    subtransaction_count: 0,
 };
 
 #[inline(always)]
-fn stack() -> &'static mut Stack {
-    let stack = &raw mut STACK;
-    // SAFETY: a backend has one thread, and no reference outlives the call that took it.
-    unsafe { &mut *stack }
+fn bottom() -> *mut Frame {
+    (&raw mut STACK).cast()
+}
+
+#[inline(always)]
+fn top() -> *mut Frame {
+    // SAFETY: as the statics say; always within STACK or behind it.
+    unsafe { TOP }
+}
+
+#[inline(always)]
+fn set_top(top: *mut Frame) {
+    // SAFETY: as the statics say.
+    unsafe { TOP = top }
+}
+
+#[inline(always)]
+fn subtransactions() -> &'static mut Subtransactions {
+    let open = &raw mut SUBTRANSACTIONS_OPEN;
+    // SAFETY: as the statics say.
+    unsafe { &mut *open }
+}
+
+/// The frames in use, from the bottom.
+fn in_use() -> &'static mut [Frame] {
+    // SAFETY: as the statics say; TOP is never below the bottom.
+    unsafe { std::slice::from_raw_parts_mut(bottom(), top().offset_from(bottom()) as usize) }
 }
 
 /// The present nesting depth; 0 where the next statement comes from the client.
 #[inline(always)]
 pub fn depth() -> u32 {
-    stack().depth
+    // SAFETY: as the statics say.
+    unsafe { DEPTH }
 }
 
-/// Raises the depth.
+/// Raises the depth; gives what it was, for [`back_to`].
 #[inline(always)]
-pub fn deeper() {
-    stack().depth += 1;
+pub fn deeper() -> u32 {
+    let depth = depth();
+    back_to(depth + 1);
+    depth
 }
 
-/// Lowers the depth again.
+/// What ran deeper is over.
 #[inline(always)]
-pub fn shallower() {
-    let stack = stack();
-    stack.depth = stack.depth.saturating_sub(1);
+pub fn back_to(depth: u32) {
+    // SAFETY: as the statics say.
+    unsafe { DEPTH = depth }
 }
 
-/// Number of queries under way.
+/// Whether queries are under way.
 #[inline(always)]
-pub fn count() -> usize {
-    stack().count
+pub fn any() -> bool {
+    top() != bottom()
 }
 
+/// The frame of a query, the innermost one of several without descriptor; null where it has
+/// none.
 #[inline(always)]
-fn position(stack: &Stack, desc: *mut pg_sys::QueryDesc) -> Option<usize> {
-    let mut position = stack.count.min(FRAMES);
-    while position > 0 {
-        position -= 1;
-        if stack.frames[position].desc == desc {
-            return Some(position);
+fn of(desc: *mut pg_sys::QueryDesc) -> *mut Frame {
+    let mut frame = top();
+    while frame != bottom() {
+        // SAFETY: above the bottom, so the one below is in use.
+        unsafe {
+            frame = frame.sub(1);
+            if (*frame).desc == desc {
+                return frame;
+            }
         }
     }
-    None
+    std::ptr::null_mut()
 }
 
-/// A run of the query begins: takes time and counters. Gives its place for [`end`]; `None` where
-/// there is no room.
-///
-/// # Safety
-/// `key` gives the entry's key when the query is new.
+/// A run that has begun: the place of its frame, where it has one.
+#[derive(Clone, Copy)]
+pub struct Run(*mut Frame);
+
+/// A run of the query begins: takes time and counters. `key` gives the entry's key when the
+/// query is new.
 #[inline(always)]
-pub unsafe fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64) -> Option<usize> {
-    let stack = stack();
-    let position = match position(stack, desc) {
-        Some(position) => position,
-        None if stack.count < FRAMES => {
-            let position = stack.count;
-            stack.count += 1;
-            let top_level = stack.depth == 0;
-            let frame = &mut stack.frames[position];
-            frame.desc = desc;
-            frame.key = key(top_level);
-            frame.top_level = top_level;
-            frame.nanoseconds = 0;
-            frame.used = Usage::NONE;
-            position
+pub fn begin(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64) -> Run {
+    if any() {
+        let frame = of(desc);
+        if !frame.is_null() {
+            again(frame);
+            return Run(frame);
         }
-        None => return None,
-    };
-    let depth = stack.depth + 1;
-    let frame = &mut stack.frames[position];
-    frame.running = depth;
-    // SAFETY: reads counters and the clock.
+    }
+    Run(push(desc, key))
+}
+
+impl Run {
+    /// A run that is not counted.
+    pub const NONE: Run = Run(std::ptr::null_mut());
+}
+
+/// A new frame; null where there is no room.
+#[inline(always)]
+fn push(desc: *mut pg_sys::QueryDesc, key: impl FnOnce(bool) -> u64) -> *mut Frame {
+    let frame = top();
+    // SAFETY: not beyond the end of STACK, so a frame; as the statics say.
     unsafe {
-        frame.before = Usage::now();
-        frame.started = raw::nanoseconds();
+        if frame == bottom().add(FRAMES) {
+            return std::ptr::null_mut();
+        }
+        set_top(frame.add(1));
+        let depth = depth();
+        (*frame).desc = desc;
+        (*frame).running = depth + 1;
+        (*frame).query.top_level = depth == 0;
+        (*frame).query.key = key(depth == 0);
+        start(&mut (*frame).query.spent);
     }
-    Some(position)
+    frame
 }
 
-/// The run ends without error. What ran inside may have moved its frame.
-#[inline(always)]
-pub fn end(desc: *mut pg_sys::QueryDesc, at: usize) {
-    let stack = stack();
-    let found = if at < stack.count.min(FRAMES) && stack.frames[at].desc == desc {
-        Some(at)
+/// One more fetch of a cursor, or what runs at the end of a statement that writes.
+#[inline(never)]
+fn again(frame: *mut Frame) {
+    // SAFETY: a frame in use.
+    let frame = unsafe { &mut *frame };
+    if frame.running == 0 {
+        resume(&mut frame.query.spent);
     } else {
-        position(stack, desc)
-    };
-    if let Some(position) = found {
-        let frame = &mut stack.frames[position];
-        // SAFETY: reads counters and the clock.
-        let (now, usage) = unsafe { (raw::nanoseconds(), Usage::now()) };
-        frame.running = 0;
-        frame.nanoseconds += now.saturating_sub(frame.started);
-        for place in 0..7 {
-            frame.used.0[place] += usage.0[place].wrapping_sub(frame.before.0[place]);
+        // An ERROR took the end of the last run away: how long it took is not known.
+        start(&mut frame.query.spent);
+    }
+    frame.running = depth() + 1;
+}
+
+/// The run ends without error.
+#[inline(always)]
+pub fn end(desc: *mut pg_sys::QueryDesc, run: Run) {
+    let mut frame = run.0;
+    if frame.is_null() {
+        return;
+    }
+    // SAFETY: a place in STACK, whoever's it is now; what ran inside may have moved the frame.
+    unsafe {
+        if frame >= top() || (*frame).desc != desc {
+            frame = of(desc);
+            if frame.is_null() {
+                return;
+            }
+        }
+        pause(&mut (*frame).query.spent);
+        (*frame).running = 0;
+    }
+}
+
+/// The query is over: takes its frame out. What is given lies where the next frame begins: it
+/// is to be read before another query does.
+#[inline(always)]
+pub fn finish(desc: *mut pg_sys::QueryDesc) -> Option<&'static Finished> {
+    let frame = of(desc);
+    if frame.is_null() {
+        return None;
+    }
+    // SAFETY: a frame is in use, so there is a last one.
+    unsafe {
+        let last = top().sub(1);
+        set_top(last);
+        if frame != last || (*last).running != 0 {
+            close(frame, last);
+        }
+        Some(&(*last).query)
+    }
+}
+
+/// Moves a frame behind those that are left. One whose last run never ended has spent what
+/// nobody knows.
+#[cold]
+#[inline(never)]
+unsafe fn close(frame: *mut Frame, last: *mut Frame) {
+    // SAFETY: frames of STACK, the first not behind the second.
+    unsafe {
+        let count = last.offset_from(frame) as usize + 1;
+        std::slice::from_raw_parts_mut(frame, count).rotate_left(1);
+        if (*last).running != 0 {
+            (*last).running = 0;
+            (*last).query.spent = Spent::NONE;
         }
     }
-}
-
-/// The query is over: takes its frame out.
-#[inline(always)]
-pub fn finish(desc: *mut pg_sys::QueryDesc) -> Option<Finished> {
-    let stack = stack();
-    let position = position(stack, desc)?;
-    let frame = &stack.frames[position];
-    let finished = Finished {
-        key: frame.key,
-        top_level: frame.top_level,
-        nanoseconds: frame.nanoseconds,
-        used: frame.used.0,
-    };
-    stack.count -= 1;
-    if position < stack.count {
-        stack
-            .frames
-            .copy_within(position + 1..stack.count + 1, position);
-    }
-    Some(finished)
 }
 
 /// Planning or a utility statement begins: something without descriptor, which ends before
-/// what is under it does. False where there is no room.
-///
-/// # Safety
-/// As [`begin`].
+/// what is under it does. False where there is no room. `key` as for [`begin`].
 #[inline(always)]
-pub unsafe fn begin_other(key: impl FnOnce(bool) -> u64) -> bool {
-    let stack = stack();
-    if stack.count >= FRAMES {
-        return false;
-    }
-    let top_level = stack.depth == 0;
-    let depth = stack.depth + 1;
-    let frame = &mut stack.frames[stack.count];
-    stack.count += 1;
-    frame.desc = std::ptr::null_mut();
-    frame.key = key(top_level);
-    frame.top_level = top_level;
-    frame.nanoseconds = 0;
-    frame.used = Usage::NONE;
-    frame.running = depth;
-    // SAFETY: reads counters and the clock.
-    unsafe {
-        frame.before = Usage::now();
-        frame.started = raw::nanoseconds();
-    }
-    true
+pub fn begin_other(key: impl FnOnce(bool) -> u64) -> bool {
+    !push(std::ptr::null_mut(), key).is_null()
 }
 
 /// The innermost planning or utility statement ends: takes its frame out.
 #[inline(always)]
-pub fn finish_other() -> Option<Finished> {
+pub fn finish_other() -> Option<&'static Finished> {
     // The last one, unless an ERROR took the end of something on top away.
-    end(std::ptr::null_mut(), count().wrapping_sub(1));
+    let frame = of(std::ptr::null_mut());
+    end(std::ptr::null_mut(), Run(frame));
     finish(std::ptr::null_mut())
 }
 
@@ -258,89 +325,73 @@ pub fn finish_other() -> Option<Finished> {
 /// memory is used anew.
 #[inline(always)]
 pub fn forget(desc: *mut pg_sys::QueryDesc) {
-    if count() != 0 {
+    if any() {
         let _ = finish(desc);
-    }
-}
-
-impl Finished {
-    /// What the execution adds to its entry.
-    #[inline(always)]
-    pub fn execution(&self, rows: u64, cost_bits: u64) -> Execution {
-        Execution {
-            rows,
-            nanoseconds: self.nanoseconds,
-            cost_bits,
-            resources: self.used,
-        }
     }
 }
 
 /// Everything that runs deeper than `depth` was ended by an ERROR: `failed` gets each key.
 pub fn unwind(depth: u32, mut failed: impl FnMut(u64)) {
-    let stack = stack();
-    stack.depth = depth;
+    back_to(depth);
+    keep(|frame| {
+        let stays = frame.running <= depth;
+        if !stays {
+            failed(frame.query.key);
+        }
+        stays
+    });
+}
+
+/// Takes out the frames that are not to be kept.
+fn keep(mut stays: impl FnMut(&Frame) -> bool) {
+    let frames = in_use();
     let mut kept = 0;
-    for position in 0..stack.count.min(FRAMES) {
-        let frame = stack.frames[position];
-        if frame.running > depth {
-            failed(frame.key);
-        } else {
-            stack.frames[kept] = frame;
+    for position in 0..frames.len() {
+        let frame = frames[position];
+        if stays(&frame) {
+            frames[kept] = frame;
             kept += 1;
         }
     }
-    stack.count = kept;
+    // SAFETY: not more than there were.
+    set_top(unsafe { bottom().add(kept) });
 }
 
 /// Whether anything is running (not between two fetches).
 pub fn running() -> bool {
-    let stack = stack();
-    stack.frames[..stack.count.min(FRAMES)]
-        .iter()
-        .any(|frame| frame.running != 0)
+    in_use().iter().any(|frame| frame.running != 0)
 }
 
 /// The transaction is over: no query of it is left, running ones (a procedure that commits)
 /// excepted.
 #[inline(always)]
 pub fn transaction_ended() {
-    let stack = stack();
-    stack.subtransaction_count = 0;
-    if stack.count != 0 {
-        forget_ended(stack);
+    subtransactions().count = 0;
+    if any() {
+        forget_ended();
     }
 }
 
 #[cold]
 #[inline(never)]
-fn forget_ended(stack: &mut Stack) {
-    let mut kept = 0;
-    for position in 0..stack.count.min(FRAMES) {
-        let frame = stack.frames[position];
-        if frame.running != 0 {
-            stack.frames[kept] = frame;
-            kept += 1;
-        }
-    }
-    stack.count = kept;
+fn forget_ended() {
+    keep(|frame| frame.running != 0);
 }
 
 /// A subtransaction starts at the present depth.
 pub fn subtransaction_started(id: u32) {
-    let stack = stack();
-    let position = stack.subtransaction_count.min(SUBTRANSACTIONS - 1);
-    stack.subtransactions[position] = (id, stack.depth);
-    stack.subtransaction_count = position + 1;
+    let open = subtransactions();
+    let position = open.count.min(SUBTRANSACTIONS - 1);
+    open.started[position] = (id, depth());
+    open.count = position + 1;
 }
 
 /// A subtransaction ends: the depth at which it started.
 pub fn subtransaction_ended(id: u32) -> Option<u32> {
-    let stack = stack();
-    let count = stack.subtransaction_count;
-    let position = stack.subtransactions[..count]
+    let open = subtransactions();
+    let position = open.started[..open.count]
         .iter()
         .rposition(|&(other, _)| other == id)?;
-    stack.subtransaction_count = position;
-    Some(stack.subtransactions[position].1)
+    open.count = position;
+    Some(open.started[position].1)
 }

@@ -8,13 +8,14 @@
 mod constants;
 mod executor;
 pub mod filters;
+mod follow;
 mod frames;
 mod join_filters;
-mod mentions;
 pub mod planner;
 mod settings;
 mod source;
 pub mod tenant;
+mod tenant_qual;
 mod transaction;
 mod utility;
 
@@ -26,7 +27,7 @@ use crate::pg::switch;
 use indexpilot_model::Module;
 use pgrx::pg_sys;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// What the rooms above decide.
 #[derive(Clone, Copy)]
@@ -38,7 +39,9 @@ pub struct Callbacks {
 }
 
 static CALLBACKS: OnceLock<Callbacks> = OnceLock::new();
-static SUSPENDED: AtomicBool = AtomicBool::new(false);
+/// The memory that this process counts in; null where it never does. Set once, before there
+/// are statements.
+static WATCHED: AtomicPtr<Block> = AtomicPtr::new(std::ptr::null_mut());
 
 static mut PREVIOUS_REQUEST: pg_sys::shmem_request_hook_type = None;
 static mut PREVIOUS_STARTUP: pg_sys::shmem_startup_hook_type = None;
@@ -88,23 +91,31 @@ unsafe extern "C-unwind" fn attach_memory() {
         }
         if let Some(callbacks) = CALLBACKS.get() {
             shmem::attach((callbacks.sizes)());
+            let block = shmem::block().map_or(std::ptr::null(), std::ptr::from_ref);
+            WATCHED.store(block.cast_mut(), Ordering::Relaxed);
         }
     }
 }
 
 /// This process does nothing that is worth counting (our own workers).
 pub fn suspend() {
-    SUSPENDED.store(true, Ordering::Relaxed);
+    WATCHED.store(std::ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// The memory, where this process counts at all.
+#[inline(always)]
+fn watched() -> Option<&'static Block> {
+    // SAFETY: null, or the block of `shmem::block`, which is never freed.
+    unsafe { WATCHED.load(Ordering::Relaxed).as_ref() }
 }
 
 /// The memory, where this process counts at present.
 #[inline(always)]
 fn watching() -> Option<&'static Block> {
-    let block = shmem::block()?;
+    let block = watched()?;
     // SAFETY: ParallelWorkerNumber is a plain global: −1 outside parallel workers.
     let leader = unsafe { pg_sys::ParallelWorkerNumber } < 0;
-    (leader && switch::is_on(Module::Capture) && !SUSPENDED.load(Ordering::Relaxed))
-        .then_some(block)
+    (leader && switch::is_on(Module::Capture)).then_some(block)
 }
 
 /// Key of a statement of the present user in this database.

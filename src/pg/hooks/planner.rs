@@ -68,17 +68,17 @@ unsafe extern "C-unwind" fn hook(
             }
             None => (0, false),
         };
-        frames::deeper();
+        let depth = frames::deeper();
         let planned = match PREVIOUS {
             Some(previous) => previous(query, text, options, parameters),
             None => raw::standard_planner(query, text, options, parameters),
         };
-        frames::shallower();
+        frames::back_to(depth);
         if id != 0 {
             identity::hand_on(planned, id);
         }
         if counted && let Some(frame) = frames::finish_other() {
-            after(planned, &frame);
+            after(planned, frame);
         }
         planned
     }
@@ -175,7 +175,7 @@ unsafe fn after(planned: *mut pg_sys::PlannedStmt, frame: &frames::Finished) {
         entry.plannings.fetch_add(1, Ordering::Relaxed);
         entry
             .planning_nanoseconds
-            .fetch_add(frame.nanoseconds, Ordering::Relaxed);
+            .fetch_add(frame.spent.nanoseconds, Ordering::Relaxed);
         let cost_bits = (*(*planned).planTree).total_cost.to_bits();
         if !entry.knows_cost(cost_bits) {
             let (fingerprint, indexes) = planwalk::fingerprint(planned);

@@ -1,15 +1,13 @@
 //! Whose execution this is: the session's own word first, then a qualifier on the tenant
 //! column, evaluated for each execution, then what is fixed by role or schema.
 
-use super::{constants, mentions};
+use super::constants;
+use super::tenant_qual::{self, Found, Wanted};
 use crate::pg::boundary::{Miss, tolerated};
 use crate::pg::compat::custom_setting;
-use crate::pg::nodes::{items, tag};
-use crate::pg::querytree;
-use crate::pg::shmem::entry::{Entry, Label};
+use crate::pg::shmem::entry::{Entry, Label, SharedLabel};
 use indexpilot_model::TenantKey;
-use indexpilot_model::query::{Comparand, FieldRole};
-use pgrx::pg_sys::{self, NodeTag};
+use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
 use std::ffi::{CStr, CString, c_char};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -40,7 +38,7 @@ const FIXED: u32 = 4 << 16;
 static SESSION: AtomicU64 = AtomicU64::new(0);
 static SOURCE: AtomicU32 = AtomicU32::new(0);
 // Written by a reload or SET in this process, read at first sights only.
-static COLUMN: Mutex<String> = Mutex::new(String::new());
+static COLUMN: Mutex<Option<CString>> = Mutex::new(None);
 /// Name of the tenant setting: null, or a leaked CString that only `set_setting` frees.
 static SETTING_NAME: AtomicPtr<c_char> = AtomicPtr::new(std::ptr::null_mut());
 static SESSION_LABEL: Mutex<String> = Mutex::new(String::new());
@@ -58,7 +56,8 @@ pub fn set_session(value: &str) {
 
 /// Takes over `indexpilot.tenant_column`.
 pub fn set_column(name: &str) {
-    name.clone_into(&mut COLUMN.lock().unwrap_or_else(PoisonError::into_inner));
+    *COLUMN.lock().unwrap_or_else(PoisonError::into_inner) =
+        CString::new(name).ok().filter(|name| !name.is_empty());
 }
 
 /// Takes over `indexpilot.tenant_setting`.
@@ -96,6 +95,7 @@ pub struct Met {
     name: Name,
 }
 
+/// Small: it is handed around at each execution, and asked for at the first of a pair.
 #[derive(Clone, Copy)]
 enum Name {
     Session,
@@ -103,10 +103,26 @@ enum Name {
     Uuid([u8; 16]),
     /// Bytes that live as long as the execution.
     Text(*const u8, usize),
-    Kept(Label),
+    /// A label that lives as long as the execution.
+    Kept(*const Label),
+    /// The fixed tenant of an entry.
+    Fixed(*const SharedLabel),
 }
 
 impl Met {
+    /// The tenant for longer than the value lives: a name that is a text becomes a label in
+    /// `place`, which lives as long as what is given.
+    pub(super) fn kept(self, place: &mut Label) -> Met {
+        if !matches!(self.name, Name::Text(..)) {
+            return self;
+        }
+        *place = self.label();
+        Met {
+            name: Name::Kept(&raw const *place),
+            ..self
+        }
+    }
+
     /// The name, for the first time that a pair is counted.
     pub fn label(&self) -> Label {
         match self.name {
@@ -129,7 +145,10 @@ impl Met {
             Name::Text(bytes, length) => Label::new(&String::from_utf8_lossy(unsafe {
                 std::slice::from_raw_parts(bytes, length)
             })),
-            Name::Kept(label) => label,
+            // SAFETY: as the variants say.
+            Name::Kept(label) => unsafe { *label },
+            // SAFETY: as the variants say; shared memory stays.
+            Name::Fixed(label) => unsafe { &*label }.read(),
         }
     }
 }
@@ -209,13 +228,19 @@ unsafe fn note_constant(entry: &Entry, key: u64, query: *mut pg_sys::Query, text
     // SAFETY: the planner's arguments.
     unsafe {
         let attribute = entry.tenant_value.load(Ordering::Relaxed);
-        let own = constants::own_key(key, text, (*query).stmt_location, (*query).stmt_len);
-        let Some(own) = own else { return };
-        // The value may be freed with the query: names that are texts are copied.
-        let found = constant_of(query, attribute, 0).map(|met| Met {
-            name: Name::Kept(met.label()),
-            ..met
-        });
+        let (location, length) = ((*query).stmt_location, (*query).stmt_len);
+        let Some(own) = constants::own_key((key, attribute), text, location, length) else {
+            return;
+        };
+        if constants::knows(own) {
+            return;
+        }
+        let found = match tenant_qual::find(query, Wanted::Constant(attribute)) {
+            Some(Found::Constant(_, constant)) => {
+                met((*constant).constvalue, (*constant).consttype)
+            }
+            _ => None,
+        };
         constants::keep(own, found);
     }
 }
@@ -269,8 +294,9 @@ unsafe fn by_source(
             CONSTANT => {
                 let statement = (*desc).plannedstmt;
                 let (location, length) = ((*statement).stmt_location, (*statement).stmt_len);
+                let attribute = entry.tenant_value.load(Ordering::Relaxed);
                 constants::find(constants::own_key(
-                    key,
+                    (key, attribute),
                     (*desc).sourceText,
                     location,
                     length,
@@ -289,7 +315,7 @@ unsafe fn by_source(
             }
             FIXED => Some(Met {
                 key: entry.tenant_value.load(Ordering::Relaxed),
-                name: Name::Kept(entry.tenant_label.read()),
+                name: Name::Fixed(&raw const entry.tenant_label),
             }),
             _ => None,
         }
@@ -310,184 +336,55 @@ fn settle(entry: &Entry, source: u32) {
 /// # Safety
 /// The planner's argument, in a transaction.
 pub unsafe fn find_source(entry: &Entry, query: *mut pg_sys::Query) {
-    // SAFETY: the caller's promise.
-    unsafe { look_for_source(entry, query) };
+    let by = SOURCE.load(Ordering::Relaxed);
+    if by == Source::Role as u32 {
+        fix(entry, &crate::pg::spi::current_role());
+    } else if by == Source::Schema as u32 {
+        // SAFETY: the caller's promise; an ERROR of the catalog ends at the guard.
+        let schema = unsafe { pg_guard_ffi_boundary(|| tenant_qual::only_schema(query)) };
+        if schema != pg_sys::InvalidOid
+            // SAFETY: a catalog look-up.
+            && let Some(name) = unsafe { crate::pg::querytree::schema_name(schema) }
+        {
+            fix(entry, &name);
+        }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { find_qual(entry, query) };
+    }
     settle(entry, NONE);
 }
 
-unsafe fn look_for_source(entry: &Entry, query: *mut pg_sys::Query) {
-    let by = SOURCE.load(Ordering::Relaxed);
-    let fixed = |name: &str| {
-        entry
-            .tenant_value
-            .store(TenantKey::from_text(name.as_bytes()).0, Ordering::Relaxed);
-        entry.tenant_label.write(Label::new(name));
-        entry.tenant_source.store(FIXED, Ordering::Release);
-    };
-    if by == Source::Role as u32 {
-        return fixed(&crate::pg::spi::current_role());
-    }
+/// The statement's tenant is always the same.
+fn fix(entry: &Entry, name: &str) {
+    entry
+        .tenant_value
+        .store(TenantKey::from_text(name.as_bytes()).0, Ordering::Relaxed);
+    entry.tenant_label.write(Label::new(name));
+    entry.tenant_source.store(FIXED, Ordering::Release);
+}
+
+unsafe fn find_qual(entry: &Entry, query: *mut pg_sys::Query) {
     let column = COLUMN
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let setting = setting_name();
-    if by == Source::Column as u32 && column.is_empty() && setting.is_none() {
+    if column.is_none() && setting.is_none() {
         return;
     }
-    if by == Source::Column as u32
-        // SAFETY: the caller's promise.
-        && !unsafe { mentions::any(query, &column, setting.is_some()) }
-    {
-        return;
-    }
-    // SAFETY: the caller's promise.
-    let shape = unsafe { querytree::shape(query, &[]) };
-    if by == Source::Schema as u32 {
-        let mut schemas: Vec<&str> = shape
-            .instances
-            .iter()
-            .map(|instance| instance.relation.schema.as_str())
-            .collect();
-        schemas.sort_unstable();
-        schemas.dedup();
-        if let [schema] = schemas.as_slice() {
-            fixed(schema);
+    let wanted = Wanted::Names(column.as_deref(), setting);
+    // SAFETY: the caller's promise; an ERROR of the catalog ends at the guard, and no
+    // destructor is alive below it.
+    let found = unsafe { pg_guard_ffi_boundary(|| tenant_qual::find(query, wanted)) };
+    let source = match found {
+        Some(Found::Parameter(number)) => PARAMETER | u32::from(number),
+        Some(Found::Setting) => SETTING,
+        Some(Found::Constant(attribute, _)) => {
+            entry.tenant_value.store(attribute, Ordering::Relaxed);
+            CONSTANT
         }
-        return;
-    }
-    for field in &shape.uses {
-        if field.role != FieldRole::Equality || field.disjunction != 0 {
-            continue;
-        }
-        let is_column = matches!(&field.element,
-            indexpilot_model::Expression::Attribute { name, .. } if *name == column);
-        let source = match &field.comparand {
-            Comparand::Setting(name)
-                if setting
-                    .as_ref()
-                    .is_some_and(|setting| setting.to_bytes() == name.as_bytes()) =>
-            {
-                SETTING
-            }
-            Comparand::Parameter(number) if is_column && (1..0x1_0000).contains(number) => {
-                PARAMETER | *number as u32
-            }
-            Comparand::Constant(Some(_)) if is_column => {
-                let relation = shape.instances[field.instance].relation.oid;
-                let number = field.element.as_attribute().unwrap_or(0) as u16;
-                entry.tenant_value.store(
-                    u64::from(relation) << 16 | u64::from(number),
-                    Ordering::Relaxed,
-                );
-                CONSTANT
-            }
-            _ => continue,
-        };
-        entry.tenant_source.store(source, Ordering::Release);
-        return;
-    }
-}
-
-/// The constant that the attribute (relation and number) is compared with, among the
-/// conjuncts of the query and its subqueries. Touches no catalog and allocates nothing.
-unsafe fn constant_of(query: *mut pg_sys::Query, attribute: u64, depth: u32) -> Option<Met> {
-    // SAFETY: a whole tree.
-    unsafe {
-        if depth > 16 || query.is_null() || (*query).jointree.is_null() {
-            return None;
-        }
-        let from = (*query).jointree;
-        if let Some(found) = in_qual((*from).quals, query, attribute, 0) {
-            return Some(found);
-        }
-        for item in items::<pg_sys::Node>((*from).fromlist) {
-            if let Some(found) = in_join(item, query, attribute, 0) {
-                return Some(found);
-            }
-        }
-        for entry in items::<pg_sys::RangeTblEntry>((*query).rtable) {
-            if (*entry).rtekind == pg_sys::RTEKind::RTE_SUBQUERY
-                && let Some(found) = constant_of((*entry).subquery, attribute, depth + 1)
-            {
-                return Some(found);
-            }
-        }
-        None
-    }
-}
-
-unsafe fn in_join(
-    item: *mut pg_sys::Node,
-    query: *mut pg_sys::Query,
-    attribute: u64,
-    depth: u32,
-) -> Option<Met> {
-    // SAFETY: a join of a whole tree.
-    unsafe {
-        if depth > 64 || tag(item) != NodeTag::T_JoinExpr {
-            return None;
-        }
-        let join = &*item.cast::<pg_sys::JoinExpr>();
-        in_qual(join.quals, query, attribute, 0)
-            .or_else(|| in_join(join.larg, query, attribute, depth + 1))
-            .or_else(|| in_join(join.rarg, query, attribute, depth + 1))
-    }
-}
-
-unsafe fn in_qual(
-    node: *mut pg_sys::Node,
-    query: *mut pg_sys::Query,
-    attribute: u64,
-    depth: u32,
-) -> Option<Met> {
-    // SAFETY: a qualifier of a whole tree.
-    unsafe {
-        match tag(node) {
-            NodeTag::T_BoolExpr if depth < 64 => {
-                let logic = &*node.cast::<pg_sys::BoolExpr>();
-                if logic.boolop != pg_sys::BoolExprType::AND_EXPR {
-                    return None;
-                }
-                items::<pg_sys::Node>(logic.args)
-                    .find_map(|part| in_qual(part, query, attribute, depth + 1))
-            }
-            NodeTag::T_OpExpr => {
-                let mut operands = items::<pg_sys::Node>((*node.cast::<pg_sys::OpExpr>()).args);
-                let (left, right) = (operands.next()?, operands.next()?);
-                for (field, value) in [(left, right), (right, left)] {
-                    let (field, value) = (bare(field), bare(value));
-                    if tag(field) != NodeTag::T_Var || tag(value) != NodeTag::T_Const {
-                        continue;
-                    }
-                    let variable = &*field.cast::<pg_sys::Var>();
-                    if variable.varlevelsup != 0 || variable.varno < 1 {
-                        continue;
-                    }
-                    let entry = items::<pg_sys::RangeTblEntry>((*query).rtable)
-                        .nth(variable.varno as usize - 1)?;
-                    let found = u64::from((*entry).relid.to_u32()) << 16
-                        | u64::from(variable.varattno as u16);
-                    let constant = &*value.cast::<pg_sys::Const>();
-                    if found == attribute && !constant.constisnull {
-                        return met(constant.constvalue, constant.consttype);
-                    }
-                }
-                None
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Below relabelling.
-unsafe fn bare(node: *mut pg_sys::Node) -> *mut pg_sys::Node {
-    // SAFETY: a node; the tag says what it is.
-    unsafe {
-        if tag(node) == NodeTag::T_RelabelType {
-            (*node.cast::<pg_sys::RelabelType>()).arg.cast()
-        } else {
-            node
-        }
-    }
+        None => return,
+    };
+    entry.tenant_source.store(source, Ordering::Release);
 }

@@ -1,6 +1,10 @@
 //! What an ERROR jumped over is mended when its (sub)transaction aborts.
+//!
+//! The one pair of callbacks of the library at the ends of all transactions: it also tells
+//! `ddl_notices`.
 
 use super::{frames, watching};
+use crate::pg::ddl_notices;
 use pgrx::pg_sys;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
@@ -28,6 +32,7 @@ fn failed(key: u64) {
 }
 
 unsafe extern "C-unwind" fn transaction(event: pg_sys::XactEvent::Type, _: *mut c_void) {
+    ddl_notices::at_end_of_transaction(event);
     match event {
         pg_sys::XactEvent::XACT_EVENT_ABORT => aborted(),
         pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
@@ -55,6 +60,7 @@ unsafe extern "C-unwind" fn subtransaction(
     _parent: pg_sys::SubTransactionId,
     _: *mut c_void,
 ) {
+    ddl_notices::at_end_of_subtransaction(event);
     match event {
         pg_sys::SubXactEvent::SUBXACT_EVENT_START_SUB => frames::subtransaction_started(id),
         pg_sys::SubXactEvent::SUBXACT_EVENT_COMMIT_SUB => {

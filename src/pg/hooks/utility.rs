@@ -68,8 +68,8 @@ struct Run {
     /// Its command tag, a static string of the server; null where nothing of it matters.
     name: *const c_char,
     query_id: u64,
-    /// Whether the nesting level was raised.
-    deeper: bool,
+    /// The nesting level, where it was raised.
+    depth: Option<u32>,
     /// Whether it has a frame.
     counted: bool,
     creates_extension: bool,
@@ -80,7 +80,7 @@ unsafe fn before(node: *mut pg_sys::Node) -> Run {
     let mut run = Run {
         name: std::ptr::null(),
         query_id: 0,
-        deeper: false,
+        depth: None,
         counted: false,
         creates_extension: false,
     };
@@ -104,8 +104,7 @@ unsafe fn before(node: *mut pg_sys::Node) -> Run {
         if watching().is_some() {
             run.query_id = tag_id(run.name);
             run.counted = frames::begin_other(|top_level| key(run.query_id, top_level));
-            run.deeper = true;
-            frames::deeper();
+            run.depth = Some(frames::deeper());
         }
         run
     }
@@ -113,8 +112,8 @@ unsafe fn before(node: *mut pg_sys::Node) -> Run {
 
 #[inline(always)]
 unsafe fn after(run: Run, completion: *const pg_sys::QueryCompletion) {
-    if run.deeper {
-        frames::shallower();
+    if let Some(depth) = run.depth {
+        frames::back_to(depth);
     }
     if run.counted {
         let rows = if completion.is_null() {
@@ -162,9 +161,8 @@ unsafe fn count(name: *const c_char, query_id: u64, rows: u64) {
         return;
     };
     let Some(block) = watching() else { return };
-    let execution = frame.execution(rows, 0);
     if let Some(entry) = block.find(frame.key) {
-        entry.add(&execution);
+        entry.add(rows, 0, &frame.spent);
         return;
     }
     // SAFETY: globals of this process; a static string of the server.
@@ -181,7 +179,7 @@ unsafe fn count(name: *const c_char, query_id: u64, rows: u64) {
         let Some((entry, _)) = block.find_or_make(frame.key, &about) else {
             return block.count_dropped();
         };
-        entry.add(&execution);
+        entry.add(rows, 0, &frame.spent);
         source::tag_only(block, entry, name);
     }
 }

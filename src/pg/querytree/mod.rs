@@ -26,6 +26,7 @@ mod quals;
 mod resolve;
 mod text;
 
+pub use names::schema as schema_name;
 pub use parameters::lift;
 pub use text::shapes_of_text;
 

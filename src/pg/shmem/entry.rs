@@ -31,7 +31,9 @@ pub struct Plan {
     squares: AtomicU64,
     /// Planner cost of the executions, in hundredths.
     cost: AtomicU64,
-    least: AtomicU64,
+    /// The bits of the shortest time inverted, so that 0 means none yet and the greater one
+    /// stays.
+    least_inverted: AtomicU64,
     most: AtomicU64,
     /// Shared blocks hit, read, dirtied, written; temporary blocks read, written; WAL bytes.
     pub resources: [AtomicU64; 7],
@@ -180,17 +182,21 @@ impl Wants {
     pub const SAMPLE: u32 = 2;
 }
 
-/// What one execution adds.
-#[derive(Clone, Copy, Default)]
-pub struct Execution {
-    /// Rows returned or changed.
-    pub rows: u64,
+/// What one execution took.
+#[derive(Clone, Copy)]
+pub struct Spent {
     /// Time in the executor.
     pub nanoseconds: u64,
-    /// `total_cost` of the plan, as bits.
-    pub cost_bits: u64,
     /// As in [`Plan::resources`].
     pub resources: [u64; 7],
+}
+
+impl Spent {
+    /// Nothing.
+    pub const NONE: Spent = Spent {
+        nanoseconds: 0,
+        resources: [0; 7],
+    };
 }
 
 /// Counters taken out of one plan.
@@ -249,7 +255,29 @@ pub struct Drained {
     pub filtered: Vec<Filtered>,
 }
 
+/// A planner's cost in hundredths. By adding 2⁵², whose unit in the last place is 1: the
+/// conversion to an unsigned integer takes three times as long.
+#[inline(always)]
+fn hundredths(cost: f64) -> u64 {
+    const UNIT: f64 = (1u64 << 52) as f64;
+    // Comparisons that bound NaN too. Costs beyond are of plans that nobody wants to run.
+    const MOST: f64 = 1e15;
+    let scaled = cost * 100.0;
+    let scaled = if scaled < MOST { scaled } else { MOST };
+    let scaled = if scaled > 0.0 { scaled } else { 0.0 };
+    (scaled + UNIT).to_bits() & ((1 << 52) - 1)
+}
+
 impl Plan {
+    /// An execution was shorter or longer than all before it.
+    #[cold]
+    #[inline(never)]
+    fn widen(&self, nanoseconds: u64) {
+        self.most.fetch_max(nanoseconds, Ordering::Relaxed);
+        self.least_inverted
+            .fetch_max(!nanoseconds, Ordering::Relaxed);
+    }
+
     /// All but shared blocks hit.
     #[inline(never)]
     fn add_resources(&self, amounts: &[u64; 6]) {
@@ -263,14 +291,14 @@ impl Plan {
 
 impl Entry {
     /// The plan of an execution by its cost bits.
-    #[inline]
+    #[inline(always)]
     fn plan_of(&self, cost_bits: u64) -> usize {
-        // The three lowest bits of the mantissa carry the plan's number.
+        // The three lowest bits of the mantissa carry the plan's number, from 1.
         let wanted = cost_bits & !7;
         for cost in &self.costs {
-            let found = cost.load(Ordering::Relaxed);
-            if found & !7 == wanted && found & 7 != 0 {
-                return (found & 7) as usize - 1;
+            let plan = (cost.load(Ordering::Relaxed) ^ wanted).wrapping_sub(1);
+            if plan < PLANS as u64 {
+                return plan as usize;
             }
         }
         UNKNOWN_PLAN
@@ -309,50 +337,37 @@ impl Entry {
         self.costs[place].store((cost_bits & !7) | (plan as u64 + 1), Ordering::Relaxed);
     }
 
-    /// Adds one execution.
-    #[inline]
-    pub fn add(&self, execution: &Execution) {
-        let plan = &self.plans[self.plan_of(execution.cost_bits)];
+    /// Adds one execution: rows returned or changed, `total_cost` of the plan as bits, and what
+    /// it took.
+    #[inline(always)]
+    pub fn add(&self, rows: u64, cost_bits: u64, spent: &Spent) {
+        let plan = &self.plans[self.plan_of(cost_bits)];
         plan.calls.fetch_add(1, Ordering::Relaxed);
-        if execution.rows != 0 {
-            plan.rows.fetch_add(execution.rows, Ordering::Relaxed);
+        if rows != 0 {
+            plan.rows.fetch_add(rows, Ordering::Relaxed);
         }
-        let nanoseconds = execution.nanoseconds;
+        let nanoseconds = spent.nanoseconds;
         plan.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
         let microseconds = nanoseconds >> 10;
         plan.squares
             .fetch_add(microseconds.wrapping_mul(microseconds), Ordering::Relaxed);
-        let cost = f64::from_bits(execution.cost_bits);
-        // SAFETY of the cast: saturating.
         plan.cost
-            .fetch_add((cost * 100.0) as u64, Ordering::Relaxed);
-        if nanoseconds > plan.most.load(Ordering::Relaxed) {
-            plan.most.fetch_max(nanoseconds, Ordering::Relaxed);
-        }
-        // Stored plus one, so that 0 means none yet.
-        let least = plan.least.load(Ordering::Relaxed);
-        if nanoseconds + 1 < least || least == 0 {
-            self.lower(plan, nanoseconds + 1);
+            .fetch_add(hundredths(f64::from_bits(cost_bits)), Ordering::Relaxed);
+        if nanoseconds > plan.most.load(Ordering::Relaxed)
+            || !nanoseconds > plan.least_inverted.load(Ordering::Relaxed)
+        {
+            plan.widen(nanoseconds);
         }
         // Most executions find everything in shared buffers.
-        let [hit, others @ ..] = execution.resources;
-        if hit != 0 {
-            plan.resources[0].fetch_add(hit, Ordering::Relaxed);
+        let [hit, others @ ..] = &spent.resources;
+        if *hit != 0 {
+            plan.resources[0].fetch_add(*hit, Ordering::Relaxed);
         }
         if others.iter().fold(0, |all, amount| all | amount) != 0 {
-            plan.add_resources(&others);
+            plan.add_resources(others);
         }
         plan.histogram[indexpilot_model::histogram::bucket(nanoseconds)]
             .fetch_add(1, Ordering::Relaxed);
-    }
-
-    #[cold]
-    fn lower(&self, plan: &Plan, value: u64) {
-        let _ = plan
-            .least
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |least| {
-                (least == 0 || value < least).then_some(value)
-            });
     }
 
     /// Takes the counters out, leaving zeros. What is added meanwhile stays for the next time.
@@ -390,7 +405,10 @@ impl Entry {
                 nanoseconds: take(&plan.nanoseconds),
                 squares: take(&plan.squares),
                 cost: take(&plan.cost),
-                least: take(&plan.least).saturating_sub(1),
+                least: match take(&plan.least_inverted) {
+                    0 => 0,
+                    inverted => !inverted,
+                },
                 most: take(&plan.most),
                 resources: std::array::from_fn(|place| take(&plan.resources[place])),
                 histogram: plan
@@ -460,6 +478,9 @@ impl Entry {
 pub struct Label([u64; 6]);
 
 impl Label {
+    /// No name.
+    pub const EMPTY: Label = Label([0; 6]);
+
     /// Cut to 48 bytes on a character boundary.
     pub fn new(name: &str) -> Self {
         let mut bytes = [0u8; 48];
