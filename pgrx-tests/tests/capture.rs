@@ -529,3 +529,55 @@ fn memory_at_defaults_stays_below_64_mb() {
         )
     );
 }
+
+/// Lists of any length are one statement; whose values are in which list is not to be guessed.
+#[test]
+fn samples_of_two_lists_are_those_of_the_stored_tree() {
+    let cluster = Cluster::with_extension();
+    let mut session = watched(&cluster);
+    session.run("CREATE TABLE t (a int, b int, c int)");
+    let samples = |like: &str| {
+        format!(
+            "SELECT coalesce(string_agg(o.samples::text, ' '), '') FROM indexpilot.statement_source AS o
+             JOIN indexpilot.statement AS s ON s.id = o.statement WHERE s.query LIKE '{like}'"
+        )
+    };
+    let text = "SELECT c FROM t WHERE a IN %AND b IN%";
+    session.run("SELECT c FROM t WHERE a IN (1, 2) AND b IN (3, 4, 5)");
+    cluster.wait(&format!("SELECT ({}) LIKE '%5%'", samples(text)), "t");
+    // As many values, split in another way; and one that is like the first.
+    for first in [100, 200] {
+        session.run(&format!(
+            "SELECT c FROM t WHERE a IN ({first}, 6, 7) AND b IN (8, 9)"
+        ));
+    }
+    session.run("SELECT c FROM t WHERE a IN (300, 6) AND b IN (7, 8, 9)");
+    cluster.wait(&format!("SELECT ({}) LIKE '%300%'", samples(text)), "t");
+    // Parameters alone do not tell how they are split.
+    let text = "SELECT b FROM t WHERE a IN %AND c IN%";
+    session
+        .query(
+            "SELECT b FROM t WHERE a IN ($1, $2) AND c IN ($3, $4, $5)",
+            &[&1, &2, &3, &4, &5],
+        )
+        .expect("a prepared statement runs");
+    cluster.wait(&format!("SELECT ({}) LIKE '%5%'", samples(text)), "t");
+    for first in [400, 500] {
+        session
+            .query(
+                "SELECT b FROM t WHERE a IN ($1, $2, $3) AND c IN ($4, $5)",
+                &[&first, &6, &7, &8, &9],
+            )
+            .expect("a prepared statement runs");
+    }
+    cluster.wait(
+        "SELECT sum(t.calls) FROM indexpilot.statement AS s
+         JOIN indexpilot.statement_stats AS t ON t.statement = s.id
+         WHERE s.query LIKE 'SELECT b FROM t WHERE a IN %AND c IN%'",
+        "3",
+    );
+    let kept = session.text(&samples("SELECT % FROM t WHERE a IN%"));
+    for wrong in ["100", "200", "400", "500"] {
+        assert!(!kept.contains(wrong), "{wrong} in {kept}");
+    }
+}

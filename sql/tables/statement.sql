@@ -56,6 +56,8 @@ CREATE TABLE indexpilot.statement_source (
     settings jsonb NOT NULL,
     parameter_types oid[] NOT NULL,
     own_parameters integer NOT NULL,
+    own_lists integer NOT NULL,
+    form bigint NOT NULL,
     samples jsonb NOT NULL,
     evidence jsonb NOT NULL,
     constants jsonb NOT NULL
@@ -70,6 +72,8 @@ COMMENT ON COLUMN indexpilot.statement_source.search_path IS 'search_path when i
 COMMENT ON COLUMN indexpilot.statement_source.settings IS 'planning settings when it was seen';
 COMMENT ON COLUMN indexpilot.statement_source.parameter_types IS 'types of all parameters of the tree';
 COMMENT ON COLUMN indexpilot.statement_source.own_parameters IS 'how many of them the statement has itself; the others stand for constants';
+COMMENT ON COLUMN indexpilot.statement_source.own_lists IS 'lists made of parameters of the statement itself; of any length, as far as statements are told apart';
+COMMENT ON COLUMN indexpilot.statement_source.form IS 'hash of the tree without values; a sample is of a tree of the same form';
 COMMENT ON COLUMN indexpilot.statement_source.samples IS 'arrays of parameter values in output form; empty with sample_parameters off';
 COMMENT ON COLUMN indexpilot.statement_source.evidence IS 'by number of the use in the shape: samples seen and how often each of the first values; empty with sample_parameters off';
 COMMENT ON COLUMN indexpilot.statement_source.constants IS 'fields that were compared with the same value in 95 % of the samples or more';

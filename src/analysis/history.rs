@@ -154,6 +154,8 @@ fn take_over(foreign: &Foreign, session_path: &str, now: i64) -> SpiResult<Resul
         settings: settings()?,
         types: lifted.types,
         own: lifted.own,
+        own_lists: lifted.own_lists,
+        form: lifted.form,
         // Constants that were left in the text are part of the statement; where it has
         // parameters too, their values are unknown and the plan is generic.
         sample: (lifted.own == 0 && !lifted.values.is_empty()).then_some(lifted.values),

@@ -200,6 +200,7 @@ fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
         };
         let mut values: Vec<Option<String>> =
             source.bound.into_iter().map(|(_, value)| value).collect();
+        let mut form = None;
         if !source.tree.is_empty() {
             let Some(lifted) = querytree::lift(&source.tree, &[]) else {
                 continue;
@@ -207,13 +208,18 @@ fn receive(block: &Block, entry: &Entry) -> SpiResult<()> {
             values.resize(lifted.own, None);
             count_values(&mut known, &lifted.shape, &values, true);
             values.extend(lifted.values);
-        } else if let Some(shape) = known.shape.clone() {
+            form = Some(lifted.form);
+        } else if let Some(shape) = known.shape.clone()
+            && (known.own_lists == 0 || known.own_lists == 1 && values.len() == known.own)
+        {
             count_values(&mut known, &shape, &values, false);
         }
         statement::save_evidence(&known)?;
         SAVER.with_borrow_mut(|saver| saver.known.insert(key, known.clone()));
-        let count = statement::add_sample(&known.id, &values, place)?;
-        let few = count.is_none_or(|count| (count as usize) < statement::SAMPLES) && known.own > 0;
+        let count = statement::add_sample(&known.id, &values, form, place)?;
+        let few = count.is_none_or(|count| (count as usize) < statement::SAMPLES)
+            && known.own > 0
+            && known.own_lists < 2;
         if few || known.wants_evidence() {
             // Repeated values were dropped, or there is too little to judge by: some more.
             if known.wants_evidence() {
@@ -308,7 +314,9 @@ fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known
             identity,
         )
     };
-    let own = lifted.as_ref().map_or(0, |lifted| lifted.own);
+    let (own, own_lists) = lifted
+        .as_ref()
+        .map_or((0, 0), |lifted| (lifted.own, lifted.own_lists));
     let shape = lifted.as_ref().map(|lifted| lifted.shape.clone());
     let new = NewStatement {
         identity,
@@ -335,6 +343,8 @@ fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known
                 settings: source.settings,
                 types: lifted.types,
                 own: lifted.own,
+                own_lists: lifted.own_lists,
+                form: lifted.form,
                 sample: sample.filter(|values| !values.is_empty()),
             }
         }),
@@ -355,6 +365,7 @@ fn first_sight(key: MemoryKey, entry: &Entry, source: Source) -> SpiResult<Known
         kind: kind.to_owned(),
         shape,
         own,
+        own_lists,
         evidence,
     };
     statement::save_evidence(&known)?;
@@ -385,6 +396,7 @@ fn placeholder(key: MemoryKey, drained: &Drained) -> SpiResult<Known> {
         kind: kind.to_owned(),
         shape: None,
         own: 0,
+        own_lists: 0,
         evidence: Evidence::default(),
     })
 }

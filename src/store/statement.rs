@@ -52,6 +52,10 @@ pub struct NewSource {
     pub types: Vec<u32>,
     /// How many the statement has itself.
     pub own: usize,
+    /// Lists made of its own parameters.
+    pub own_lists: usize,
+    /// `model::tree_form` of the tree.
+    pub form: u64,
     /// First sample, if any.
     pub sample: Option<Vec<Option<String>>>,
 }
@@ -119,7 +123,7 @@ pub fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
         .iter()
         .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
         .collect();
-    let arguments: [DatumWithOid; 8] = [
+    let arguments: [DatumWithOid; 10] = [
         id.into(),
         source.tree.as_str().into(),
         json(&source.shape).into(),
@@ -128,22 +132,26 @@ pub fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
         types.into(),
         (source.own as i32).into(),
         json(&samples).into(),
+        (source.own_lists as i32).into(),
+        source.form.cast_signed().into(),
     ];
-    // A tree of another version or with other parameters makes the old samples useless.
+    // A tree of another version, with other parameters or of another form makes the old samples
+    // useless.
     spi::as_extension_owner(|| {
         Spi::run_with_args(
             "INSERT INTO indexpilot.statement_source AS s (statement, captured_at, server_version,
                  tree, shape, search_path, settings, parameter_types, own_parameters, samples,
-                 evidence, constants)
+                 own_lists, form, evidence, constants)
              VALUES ($1::uuid, now(), current_setting('server_version_num')::int, $2, $3::jsonb,
-                 $4, $5::jsonb, $6, $7, $8::jsonb, '{}', '[]')
+                 $4, $5::jsonb, $6, $7, $8::jsonb, $9, $10, '{}', '[]')
              ON CONFLICT (statement) DO UPDATE SET captured_at = excluded.captured_at,
                  server_version = excluded.server_version, tree = excluded.tree,
                  shape = excluded.shape, search_path = excluded.search_path,
                  settings = excluded.settings, parameter_types = excluded.parameter_types,
                  own_parameters = excluded.own_parameters,
+                 own_lists = excluded.own_lists, form = excluded.form,
                  samples = CASE WHEN s.parameter_types = excluded.parameter_types
-                         AND jsonb_array_length(s.samples) > 0
+                         AND s.form = excluded.form AND jsonb_array_length(s.samples) > 0
                      THEN s.samples ELSE excluded.samples END,
                  evidence = CASE WHEN s.shape = excluded.shape THEN s.evidence ELSE '{}' END,
                  constants = CASE WHEN s.shape = excluded.shape THEN s.constants ELSE '[]' END",
@@ -153,16 +161,25 @@ pub fn save_source(id: &str, source: &NewSource) -> SpiResult<()> {
 }
 
 /// Adds a parameter sample: to those there are, or, when there are [`SAMPLES`], in place of
-/// the one at `place`. Gives how many there are now, `None` when it was not taken.
+/// the one at `place`. Gives how many there are now, `None` when it was not taken: it is there
+/// already, or it does not fit the stored tree, whose form must be that of the tree that the
+/// values were taken from. Where no tree came with them (`form` is `None`), the statement's
+/// parameters must stand in one list at most: of several, any could be the longer one.
 ///
 /// # Errors
 /// What SPI reports.
-pub fn add_sample(id: &str, values: &[Option<String>], place: usize) -> SpiResult<Option<i32>> {
-    let arguments: [DatumWithOid; 4] = [
+pub fn add_sample(
+    id: &str,
+    values: &[Option<String>],
+    form: Option<u64>,
+    place: usize,
+) -> SpiResult<Option<i32>> {
+    let arguments: [DatumWithOid; 5] = [
         id.into(),
         json(&values).into(),
         (place.min(SAMPLES - 1) as i32).into(),
         (SAMPLES as i32).into(),
+        form.map(u64::cast_signed).into(),
     ];
     spi::as_extension_owner(|| {
         let count = Spi::get_one_with_args(
@@ -172,11 +189,12 @@ pub fn add_sample(id: &str, values: &[Option<String>], place: usize) -> SpiResul
              WHERE statement = $1::uuid
                AND jsonb_array_length($2::jsonb) = cardinality(parameter_types)
                AND parameter_types <> '{}'
+               AND CASE WHEN $5::bigint IS NULL THEN own_lists < 2 ELSE form = $5 END
                AND NOT samples @> jsonb_build_array($2::jsonb)
              RETURNING jsonb_array_length(samples)",
             &arguments,
         );
-        // No row: it is there already, or does not fit the tree.
+        // No row: as above.
         match count {
             Err(pgrx::spi::SpiError::InvalidPosition) => Ok(None),
             other => other,
@@ -241,6 +259,8 @@ pub struct Known {
     pub shape: Option<QueryShape>,
     /// Parameters of the statement itself.
     pub own: usize,
+    /// Lists made of its own parameters.
+    pub own_lists: usize,
     /// Values that its fields are compared with.
     pub evidence: Evidence,
 }
@@ -270,7 +290,8 @@ pub fn find(memory_id: u64, role: u32, top_level: bool, utility: bool) -> SpiRes
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
             let table = client.select(
-                "SELECT s.id::text, s.kind, o.shape::text, o.own_parameters, o.evidence::text
+                "SELECT s.id::text, s.kind, o.shape::text, o.own_parameters, o.evidence::text,
+                     o.own_lists
                  FROM indexpilot.statement AS s
                  LEFT JOIN indexpilot.statement_source AS o ON o.statement = s.id
                  WHERE s.system_identifier = $1 AND s.database_oid = $2 AND s.memory_id = $3
@@ -291,6 +312,7 @@ pub fn find(memory_id: u64, role: u32, top_level: bool, utility: bool) -> SpiRes
                 kind: row.get::<String>(2)?.unwrap_or_default(),
                 shape,
                 own: row.get::<i32>(4)?.unwrap_or(0).max(0) as usize,
+                own_lists: row.get::<i32>(6)?.unwrap_or(0).max(0) as usize,
                 evidence: row
                     .get::<String>(5)?
                     .and_then(|text| serde_json::from_str(&text).ok())

@@ -2,6 +2,18 @@
 //! must not change when a library does. FNV-1a over 64 bits with a final avalanche
 //! (Fowler, Noll, Vo; finaliser of MurmurHash3).
 
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+/// The prime to the power of the place.
+const POWERS: [u64; 9] = {
+    let mut powers = [1u64; 9];
+    let mut place = 1;
+    while place < 9 {
+        powers[place] = powers[place - 1].wrapping_mul(PRIME);
+        place += 1;
+    }
+    powers
+};
+
 /// An incremental stable hash; feed it with bytes, read it with [`StableHash::finish`].
 #[derive(Clone, Copy, Debug)]
 pub struct StableHash(u64);
@@ -22,8 +34,23 @@ impl StableHash {
     #[inline]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(PRIME);
         }
+        self
+    }
+
+    /// Adds a number as [`StableHash::number`] does, in a time that grows with its size: bytes
+    /// that are zero only multiply.
+    #[inline]
+    pub fn small_number(mut self, number: u64) -> Self {
+        let mut rest = number;
+        let mut zeros = 8;
+        while rest != 0 {
+            self.0 = (self.0 ^ (rest & 0xff)).wrapping_mul(PRIME);
+            rest >>= 8;
+            zeros -= 1;
+        }
+        self.0 = self.0.wrapping_mul(POWERS[zeros]);
         self
     }
 
@@ -59,6 +86,20 @@ mod tests {
         let one = StableHash::new().field(b"ab").field(b"c").finish();
         let two = StableHash::new().field(b"a").field(b"bc").finish();
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn small_numbers_are_numbers() {
+        for shift in 0..64 {
+            for number in [0, 1, 0x80, 0xff, 0x0100_00ff, u64::MAX] {
+                let number = number << shift;
+                assert_eq!(
+                    StableHash::new().bytes(b"i").small_number(number).finish(),
+                    StableHash::new().bytes(b"i").number(number).finish(),
+                    "{number:#x}"
+                );
+            }
+        }
     }
 
     #[test]

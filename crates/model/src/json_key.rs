@@ -33,6 +33,14 @@ pub fn is_place(number: i64) -> bool {
     (0..10).contains(&number)
 }
 
+/// Whether a step of a path, written as a text, is such a name or place.
+pub fn is_step(step: &[u8]) -> bool {
+    let place = std::str::from_utf8(step)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    is_name(step) || place.is_some_and(is_place)
+}
+
 /// Whether a path in array form (`{a,0,b}`) consists of such names and places.
 pub fn is_path(path: &str) -> bool {
     path.strip_prefix('{')
@@ -44,7 +52,7 @@ pub fn is_path(path: &str) -> bool {
                     .strip_prefix('"')
                     .and_then(|rest| rest.strip_suffix('"'))
                     .unwrap_or(part);
-                is_name(name.as_bytes()) || name.parse().is_ok_and(is_place)
+                is_step(name.as_bytes())
             })
         })
 }

@@ -27,15 +27,17 @@ pub mod ports;
 pub mod price;
 pub mod query;
 pub mod setting;
+pub mod tree_form;
 
 pub use action::{Intent, IntentKind, Outcome, Statistics, StatisticsKind, Verdict};
 pub use catalog::{AttributeInfo, ExistingIndex, RelationInfo};
 pub use config::Config;
 pub use expression::Expression;
-pub use ids::{Oid, StatementId, TenantKey};
+pub use ids::{Oid, StatementId, TenantKey, decimal_words};
 pub use index::{AccessMethod, IndexDefinition, IndexKey};
 pub use module::{Module, ModuleSet};
 pub use mutation::{Cause, MutationKind, MutationPhase, MutationRecord};
 pub use ports::{Catalog, Clock, WhatIf};
 pub use price::{CandidateId, Price, PriceError, SizeEstimate};
 pub use query::{FieldRole, FieldUse, QueryShape, RelationInstance, RelationName};
+pub use tree_form::tree_form;

@@ -69,9 +69,13 @@ fn mixed(key: u64, bytes: &[u8]) -> u64 {
     for word in words {
         step(u64::from_le_bytes(*word));
     }
-    let mut last = [0u8; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    step(u64::from_le_bytes(last));
+    // What is left, with bytes before it where there are any: the length tells them apart.
+    step(match bytes.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => rest
+            .iter()
+            .fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    });
     // 0 is a free place.
     (hash ^ hash >> 29) | 1
 }

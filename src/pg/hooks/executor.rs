@@ -171,9 +171,7 @@ unsafe fn count(block: &Block, desc: *mut pg_sys::QueryDesc, frame: &frames::Fin
         if filters::is_sampled(desc) {
             filters::collect(entry, desc);
         }
-        if let Some(tenant) = tenant::of(entry, key, desc) {
-            block.add_tenant(key, tenant.key, rows, nanoseconds, || tenant.label());
-        }
+        tenant::count(block, entry, key, desc, (rows, nanoseconds));
         if entry.wants.load(Ordering::Relaxed) & Wants::SAMPLE != 0 {
             source::sample(block, entry, (*desc).params);
         }

@@ -5,6 +5,7 @@ use super::constants;
 use super::tenant_qual::{self, Found, Wanted};
 use crate::pg::boundary::{Miss, tolerated};
 use crate::pg::compat::custom_setting;
+use crate::pg::shmem::Block;
 use crate::pg::shmem::entry::{Entry, Label, SharedLabel};
 use indexpilot_model::TenantKey;
 use pgrx::pg_sys::{self, ffi::pg_guard_ffi_boundary};
@@ -124,12 +125,13 @@ impl Met {
     }
 
     /// The name, for the first time that a pair is counted.
+    #[inline(never)]
     pub fn label(&self) -> Label {
         match self.name {
             Name::Session => {
                 Label::new(&SESSION_LABEL.lock().unwrap_or_else(PoisonError::into_inner))
             }
-            Name::Integer(value) => Label::new(&value.to_string()),
+            Name::Integer(value) => Label::of_integer(value),
             Name::Uuid(bytes) => {
                 let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 Label::new(&format!(
@@ -154,6 +156,7 @@ impl Met {
 }
 
 /// The key of a value of one of the types that tenants are told by.
+#[inline]
 unsafe fn met(value: pg_sys::Datum, type_oid: pg_sys::Oid) -> Option<Met> {
     // SAFETY: a value of that type. Compressed or toasted texts are no tenants.
     unsafe {
@@ -245,52 +248,100 @@ unsafe fn note_constant(entry: &Entry, key: u64, query: *mut pg_sys::Query, text
     }
 }
 
-/// The tenant of an execution.
+/// Adds an execution (rows and nanoseconds) to its tenant, if it has one.
 ///
 /// # Safety
 /// A started query.
 #[inline(always)]
-pub unsafe fn of(entry: &Entry, key: u64, desc: *const pg_sys::QueryDesc) -> Option<Met> {
+pub unsafe fn count(
+    block: &Block,
+    entry: &Entry,
+    key: u64,
+    desc: *const pg_sys::QueryDesc,
+    spent: (u64, u64),
+) {
     let session = SESSION.load(Ordering::Relaxed);
-    if session != 0 {
-        return Some(Met {
-            key: session,
-            name: Name::Session,
-        });
-    }
     let source = entry.tenant_source.load(Ordering::Relaxed);
-    if source <= NONE {
-        return None;
+    if session != 0 || source > NONE {
+        // SAFETY: the caller's promise.
+        unsafe { count_own(block, entry, key, desc, spent) };
     }
-    // SAFETY: the caller's promise.
-    unsafe { by_source(entry, source, key, desc) }
 }
 
+/// Apart, so that statements without a tenant pay for none of it.
 #[inline(never)]
+unsafe fn count_own(
+    block: &Block,
+    entry: &Entry,
+    key: u64,
+    desc: *const pg_sys::QueryDesc,
+    (rows, nanoseconds): (u64, u64),
+) {
+    let session = SESSION.load(Ordering::Relaxed);
+    let source = entry.tenant_source.load(Ordering::Relaxed);
+    let tenant = if session != 0 {
+        Some(Met {
+            key: session,
+            name: Name::Session,
+        })
+    } else if source & !0xffff == PARAMETER {
+        // SAFETY: the caller's promise.
+        match unsafe { parameter(desc, source) } {
+            // The most common by far, by the shortest way.
+            Some(value) if value.ptype == pg_sys::INT4OID || value.ptype == pg_sys::INT8OID => {
+                let number = match value.ptype {
+                    pg_sys::INT4OID => i64::from(value.value.value() as i32),
+                    _ => value.value.value() as i64,
+                };
+                let tenant = TenantKey::from_integer(number).0;
+                let label = || Label::of_integer(number);
+                return block.add_tenant(key, tenant, rows, nanoseconds, label);
+            }
+            // SAFETY: a parameter of that type.
+            Some(value) => unsafe { met(value.value, value.ptype) },
+            None => None,
+        }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { by_source(entry, source, key, desc) }
+    };
+    if let Some(tenant) = tenant {
+        block.add_tenant(key, tenant.key, rows, nanoseconds, || tenant.label());
+    }
+}
+
+/// The parameter that a source names, unless it is NULL or would have to be fetched
+/// (PL/pgSQL's variables are not read).
+#[inline(always)]
+unsafe fn parameter<'a>(
+    desc: *const pg_sys::QueryDesc,
+    source: u32,
+) -> Option<&'a pg_sys::ParamExternData> {
+    let number = (source & 0xffff) as i32;
+    // SAFETY: a started query; numParams parameters from 1 on.
+    unsafe {
+        let parameters = (*desc).params;
+        if parameters.is_null()
+            || (*parameters).paramFetch.is_some()
+            || number > (*parameters).numParams
+        {
+            return None;
+        }
+        let value = &*(*parameters).params.as_ptr().add(number as usize - 1);
+        (!value.isnull).then_some(value)
+    }
+}
+
+/// The tenant where it is no parameter.
 unsafe fn by_source(
     entry: &Entry,
     source: u32,
     key: u64,
     desc: *const pg_sys::QueryDesc,
 ) -> Option<Met> {
-    // SAFETY: parameters are read without fetching (PL/pgSQL's variables are not read).
+    // SAFETY: a started query.
     unsafe {
         match source & !0xffff {
-            PARAMETER => {
-                let parameters = (*desc).params;
-                let number = (source & 0xffff) as i32;
-                if parameters.is_null()
-                    || (*parameters).paramFetch.is_some()
-                    || number > (*parameters).numParams
-                {
-                    return None;
-                }
-                let value = &*(*parameters).params.as_ptr().add(number as usize - 1);
-                if value.isnull {
-                    return None;
-                }
-                met(value.value, value.ptype)
-            }
             CONSTANT => {
                 let statement = (*desc).plannedstmt;
                 let (location, length) = ((*statement).stmt_location, (*statement).stmt_len);

@@ -33,12 +33,12 @@ fn failed(key: u64) {
 
 unsafe extern "C-unwind" fn transaction(event: pg_sys::XactEvent::Type, _: *mut c_void) {
     ddl_notices::at_end_of_transaction(event);
-    match event {
-        pg_sys::XactEvent::XACT_EVENT_ABORT => aborted(),
-        pg_sys::XactEvent::XACT_EVENT_COMMIT | pg_sys::XactEvent::XACT_EVENT_PREPARE => {
-            frames::transaction_ended();
-        }
-        _ => {}
+    if event == pg_sys::XactEvent::XACT_EVENT_COMMIT
+        || event == pg_sys::XactEvent::XACT_EVENT_PREPARE
+    {
+        frames::transaction_ended();
+    } else if event == pg_sys::XactEvent::XACT_EVENT_ABORT {
+        aborted();
     }
 }
 

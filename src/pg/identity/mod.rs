@@ -18,6 +18,7 @@
 //! alone, if it has one, until it is planned again.
 
 mod hasher;
+mod keys;
 mod walk;
 
 pub use hasher::Hasher;

@@ -18,10 +18,10 @@
 )]
 
 use super::hasher::{Hasher, Scalar};
+use super::keys;
 use crate::pg::compat::identity as compat;
 use crate::pg::nodes::tag;
 use crate::pg::raw;
-use indexpilot_model::json_key;
 use pgrx::pg_sys::{self, NodeTag};
 
 /// Adds fields of a node: first plain ones, then nodes and lists below it.
@@ -45,12 +45,6 @@ const NOTHING: u64 = 1 << 40;
 const VALUES: u64 = 2 << 40;
 /// Stands for what lies too deep.
 const TOO_DEEP: u64 = 3 << 40;
-/// Stands before a key of JSON.
-const KEY: u64 = 4 << 40;
-
-// OIDs of operators that take a field out of a document (pg_operator.dat).
-const JSON_EXTRACTION: std::ops::RangeInclusive<u32> = 3962..=3967;
-const JSONB_EXTRACTION: [u32; 6] = [3206, 3211, 3212, 3213, 3477, 3481];
 
 impl Hasher {
     /// Adds a plain field.
@@ -258,7 +252,13 @@ impl Hasher {
                 self.condition(join.quals);
             }
             T_Query => self.query(node.cast()),
-            T_FuncExpr => fields!(self, node, FuncExpr: funcid, inputcollid; args),
+            T_FuncExpr => {
+                fields!(self, node, FuncExpr: funcid, inputcollid; args);
+                let call = &*node.cast::<pg_sys::FuncExpr>();
+                if keys::PATHS.contains(&call.funcid.to_u32()) {
+                    self.path_arguments(call);
+                }
+            }
             T_BoolExpr => fields!(self, node, BoolExpr: boolop; args),
             T_SortGroupClause => {
                 fields!(self, node, SortGroupClause: tleSortGroupRef, eqop, sortop, nulls_first;);
@@ -391,20 +391,6 @@ impl Hasher {
         self.child(array.elements.cast());
     }
 
-    /// The key that a document's field is extracted by.
-    #[cold]
-    #[inline(never)]
-    unsafe fn extraction(&mut self, operation: &pg_sys::OpExpr) {
-        let number = operation.opno.to_u32();
-        if !(JSON_EXTRACTION.contains(&number) || JSONB_EXTRACTION.contains(&number))
-            || operation.args.is_null()
-            || (*operation.args).length != 2
-        {
-            return;
-        }
-        self.key((*(*operation.args).elements.add(1)).ptr_value.cast());
-    }
-
     unsafe fn subscripting(&mut self, subscripting: &pg_sys::SubscriptingRef) {
         self.field(subscripting.refcontainertype);
         for list in [subscripting.refupperindexpr, subscripting.reflowerindexpr] {
@@ -424,70 +410,6 @@ impl Hasher {
                 }
             }
         }
-    }
-
-    /// Adds a key that names a field; a key that is a value adds nothing.
-    unsafe fn key(&mut self, node: *mut pg_sys::Node) {
-        if tag(node) != NodeTag::T_Const {
-            return;
-        }
-        let key = &*node.cast::<pg_sys::Const>();
-        if key.constisnull {
-            return;
-        }
-        match key.consttype {
-            pg_sys::INT4OID => {
-                let number = i64::from(key.constvalue.value() as i32);
-                if json_key::is_place(number) {
-                    self.word(KEY);
-                    self.word(number as u64);
-                }
-            }
-            pg_sys::TEXTOID => {
-                if let Some(name) = text(key.constvalue.cast_mut_ptr())
-                    && json_key::is_name(name)
-                {
-                    self.word(KEY);
-                    self.bytes(name);
-                }
-            }
-            pg_sys::TEXTARRAYOID => self.path(key.constvalue.cast_mut_ptr()),
-            _ => {}
-        }
-    }
-
-    /// Adds a path of keys, if all of them name fields.
-    unsafe fn path(&mut self, array: *mut pg_sys::ArrayType) {
-        let mut path = Hasher::new();
-        let datum = array.cast::<pg_sys::varlena>();
-        if pgrx::varatt_is_1b(datum) || pgrx::varatt_is_4b_c(datum) {
-            return;
-        }
-        // One dimension, no NULLs (array.h): header, length and lower bound, then texts.
-        if (*array).ndim != 1 || (*array).dataoffset != 0 {
-            return;
-        }
-        let length = *array.add(1).cast::<i32>();
-        let end = array.cast::<u8>().add(pgrx::varsize_any(datum));
-        let mut at = array.cast::<u8>().add(size_of::<pg_sys::ArrayType>() + 8);
-        for _ in 0..length {
-            let element = at.cast::<pg_sys::varlena>();
-            if at >= end {
-                return;
-            }
-            let Some(name) = text(element) else { return };
-            let place = std::str::from_utf8(name)
-                .ok()
-                .and_then(|text| text.parse().ok());
-            if !json_key::is_name(name) && !place.is_some_and(json_key::is_place) {
-                return;
-            }
-            path.bytes(name);
-            let size = pgrx::varsize_any(element);
-            at = at.add(size.next_multiple_of(4));
-        }
-        self.word(KEY);
-        self.word(path.finish());
     }
 
     /// A node that this walk does not know (a major to come, another library's): all of it
@@ -540,16 +462,4 @@ unsafe fn is_value(node: *mut pg_sys::Node) -> bool {
         }
     }
     false
-}
-
-/// The bytes of a text that lies in memory as it is.
-unsafe fn text<'a>(value: *mut pg_sys::varlena) -> Option<&'a [u8]> {
-    if value.is_null() || pgrx::varatt_is_1b_e(value) || pgrx::varatt_is_4b_c(value) {
-        return None;
-    }
-    let length = pgrx::varsize_any_exhdr(value);
-    Some(std::slice::from_raw_parts(
-        pgrx::vardata_any(value).cast::<u8>(),
-        length,
-    ))
 }

@@ -22,6 +22,11 @@ pub struct Lifted {
     pub complete: bool,
     /// The shape, read before anything was changed.
     pub shape: QueryShape,
+    /// What another sample's tree must have in common with this one.
+    pub form: u64,
+    /// Lists made of parameters of the statement itself. Where there are several, how many
+    /// values are bound does not tell which stands where.
+    pub own_lists: usize,
 }
 
 /// More constants than this stay where they are.
@@ -31,6 +36,7 @@ struct Lifting {
     /// Types by parameter number − 1; 0 where the number is not used.
     types: Vec<u32>,
     constants: Vec<*mut pg_sys::Const>,
+    own_lists: usize,
 }
 
 /// Reads a stored tree, lifts its constants and reads its shape. `bound` are the values of
@@ -51,6 +57,7 @@ pub fn lift(tree: &str, bound: &[Option<String>]) -> Option<Lifted> {
             let mut lifting = Lifting {
                 types: Vec::new(),
                 constants: Vec::new(),
+                own_lists: 0,
             };
             visit(query.cast(), (&raw mut lifting).cast());
             let own = lifting.types.len();
@@ -74,6 +81,8 @@ pub fn lift(tree: &str, bound: &[Option<String>]) -> Option<Lifted> {
             let tree = CStr::from_ptr(changed).to_string_lossy().into_owned();
             pg_sys::pfree(changed.cast());
             Some(Lifted {
+                form: indexpilot_model::tree_form(&tree),
+                own_lists: lifting.own_lists,
                 tree,
                 types: lifting.types,
                 own,
@@ -170,6 +179,11 @@ unsafe extern "C-unwind" fn visit(node: *mut pg_sys::Node, context: *mut c_void)
         }
         NodeTag::T_RowCompareExpr => {
             operands((*node.cast::<pg_sys::RowCompareExpr>()).rargs, lifting);
+        }
+        NodeTag::T_ArrayExpr => {
+            let own = items::<pg_sys::Node>((*node.cast::<pg_sys::ArrayExpr>()).elements)
+                .any(|element| tag(super::element::stripped(element)) == NodeTag::T_Param);
+            lifting.own_lists += usize::from(own);
         }
         _ => {}
     }

@@ -493,6 +493,12 @@ impl Label {
         Label(words)
     }
 
+    /// An integer as text.
+    pub fn of_integer(value: i64) -> Self {
+        let [first, second, third] = indexpilot_model::decimal_words(value);
+        Label([first, second, third, 0, 0, 0])
+    }
+
     /// The name.
     pub fn text(&self) -> String {
         let bytes: Vec<u8> = self
