@@ -53,6 +53,7 @@ unsafe extern "C-unwind" {
     pub fn get_rel_name(relation: pg_sys::Oid) -> *mut c_char;
     pub fn get_namespace_name(schema: pg_sys::Oid) -> *mut c_char;
     pub fn get_attnum(relation: pg_sys::Oid, name: *const c_char) -> i16;
+    pub fn get_opname(operator: pg_sys::Oid) -> *mut c_char;
     pub fn get_oprrest(operator: pg_sys::Oid) -> pg_sys::Oid;
     pub fn get_attname(relation: pg_sys::Oid, number: i16, missing_ok: bool) -> *mut c_char;
     pub fn isTempOrTempToastNamespace(schema: pg_sys::Oid) -> bool;

@@ -1,4 +1,4 @@
-//! Keys of JSON documents in a tree: with another key it is another field, and so another
+//! Keys of documents (JSON, hstore) in a tree: with another key it is another field, and so another
 //! statement (`indexpilot_model::json_key` tells names from values).
 #![allow(
     unsafe_op_in_unsafe_fn,
@@ -7,8 +7,11 @@
 
 use super::hasher::Hasher;
 use crate::pg::nodes::tag;
+use crate::pg::raw;
 use indexpilot_model::json_key;
 use pgrx::pg_sys::{self, NodeTag};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Stands before a key of JSON.
 const KEY: u64 = 4 << 40;
@@ -19,7 +22,51 @@ const JSONB_EXTRACTION: [u32; 6] = [3206, 3211, 3212, 3213, 3477, 3481];
 /// OIDs of json(b)_extract_path and json(b)_extract_path_text (pg_proc.dat).
 pub(super) const PATHS: [u32; 4] = [3217, 3940, 3951, 3953];
 
+/// First OID of user-defined objects (transam.h, FirstNormalObjectId).
+pub(super) const FIRST_NORMAL_OID: u32 = 16_384;
+
+/// Operators of extensions that were looked at, by their OID's last bits: the OID above the bit
+/// that says whether it is called `->` or `->>`. An operator keeps its name for as long as
+/// statements with it are kept.
+static LOOKED_AT: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+
+/// Whether an operator takes a field out of something, by its name, as the text is read.
+unsafe fn fetches(operator: pg_sys::Oid) -> bool {
+    let number = u64::from(operator.to_u32());
+    let place = &LOOKED_AT[number as usize % LOOKED_AT.len()];
+    let found = place.load(Ordering::Relaxed);
+    if found >> 1 == number {
+        return found & 1 == 1;
+    }
+    let name = raw::get_opname(operator);
+    let fetches = !name.is_null() && {
+        let read = CStr::from_ptr(name);
+        read == c"->" || read == c"->>"
+    };
+    if !name.is_null() {
+        raw::pfree(name.cast());
+    }
+    place.store(number << 1 | u64::from(fetches), Ordering::Relaxed);
+    fetches
+}
+
 impl Hasher {
+    /// The key behind an operator of an extension (hstore's `->`).
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn foreign_extraction(&mut self, operation: &pg_sys::OpExpr) {
+        if operation.args.is_null() || (*operation.args).length != 2 {
+            return;
+        }
+        let key: *mut pg_sys::Const = (*(*operation.args).elements.add(1)).ptr_value.cast();
+        if tag(key) == NodeTag::T_Const
+            && (*key).consttype == pg_sys::TEXTOID
+            && fetches(operation.opno)
+        {
+            self.key(key.cast());
+        }
+    }
+
     /// The key that a document's field is extracted by.
     #[cold]
     #[inline(never)]

@@ -212,6 +212,8 @@ impl Hasher {
                 let number = operation.opno.to_u32();
                 if (3206..=3967).contains(&number) {
                     self.extraction(operation);
+                } else if number >= keys::FIRST_NORMAL_OID {
+                    self.foreign_extraction(operation);
                 }
             }
             T_List => {
