@@ -4,7 +4,8 @@
 //! A record goes away when an extension defines the setting properly or reserves its prefix,
 //! so it is kept as its place in guc.c's array and looked at again each time.
 //! 16 has no such array any more (guc_hashtab is not exported), and nothing tells when a record
-//! is freed: a pointer kept over statements could not be trusted, so the search stays.
+//! is freed: a pointer kept over statements could not be trusted, so the search stays. It takes some
+//! 480 instructions an execution, as much as current_setting() in the statement itself.
 
 use std::ffi::{CStr, c_char};
 
