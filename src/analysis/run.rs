@@ -34,6 +34,8 @@ use serde_json::json;
 const MOST_STATEMENTS: i64 = 5_000;
 /// Longest run, seconds: after that the best found so far is taken.
 const TIME_LIMIT: i64 = 120;
+/// After this many no new plans are looked for: what is left is for the choice and its check.
+const EXPLORING: i64 = 90;
 /// Refusals kept of a run, those that would have saved most first.
 const REFUSALS_KEPT: usize = 500;
 /// The shortest span that is scaled up to a day, days (five minutes, the finest bucket).
@@ -223,10 +225,14 @@ fn analyse_captured(
         setup.plan.rules.storage_budget = Some(0);
     }
     let deadline = started + TIME_LIMIT * 1_000_000;
+    let hurry = started + EXPLORING * 1_000_000;
     let mut pulse = || {
         pgrx::check_for_interrupts!();
-        if clock::now() > deadline {
+        let now = clock::now();
+        if now > deadline {
             Pulse::Deadline
+        } else if now > hurry {
+            Pulse::Hurry
         } else {
             Pulse::Continue
         }

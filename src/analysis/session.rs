@@ -46,6 +46,14 @@ const MIN_SHARE: f64 = 5e-3;
 /// Default of `advise()`'s time limit, seconds, which the bounds of the search are made for.
 const USUAL_TIME_LIMIT: f64 = 30.0;
 
+/// Statements up to which that time is plenty; longer lists need more to be looked at as closely.
+const USUAL_STATEMENTS: f64 = 500.0;
+
+/// Statements from which on one index is a small part of the whole, and the gap at which the
+/// search is content then: what the planner's estimates err by.
+const MANY: usize = 200;
+const GAP_OF_MANY: f64 = 5e-3;
+
 /// Steps of the search for each statement of the list, and at least: a third of a second or so
 /// for a few dozen statements, whose best set is mostly found in the first tenth of it.
 const STEPS_PER_STATEMENT: u64 = 3_000_000;
@@ -139,7 +147,11 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     // Without a yesterday there is nothing to stay close to.
     setup.plan.rules.switch_share = 0.0;
     // Who gives more time than usual gets a longer search, and all statements looked at closely.
-    let patience = (request.time_limit / USUAL_TIME_LIMIT).clamp(1.0, 10.0);
+    let long = (request.queries.len() as f64 / USUAL_STATEMENTS).max(1.0);
+    let patience = (request.time_limit / (USUAL_TIME_LIMIT * long)).clamp(1.0, 10.0);
+    if request.queries.len() > MANY {
+        setup.limits.search.gap = setup.limits.search.gap.max(GAP_OF_MANY);
+    }
     let steps = (STEPS_PER_STATEMENT * request.queries.len() as u64)
         .clamp(LEAST_STEPS, setup.limits.search.steps);
     setup.limits.search.steps = (steps as f64 * patience) as u64;
@@ -169,6 +181,8 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
         tenants: Vec::new(),
     };
     for (position, query) in request.queries.iter().enumerate() {
+        // A thousand texts take a second to analyse, and nothing below asks.
+        pgrx::check_for_interrupts!();
         let id = StatementId(position as u64 + 1);
         let source = StatementSource::Text {
             sql: query.clone(),

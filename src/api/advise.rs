@@ -10,6 +10,9 @@ use indexpilot_model::IntentKind;
 use indexpilot_model::goal;
 use pgrx::prelude::*;
 
+/// Statements that are named as not analysed.
+const MOST_NOTICES: usize = 100;
+
 fn invalid(message: &str) -> ! {
     ereport!(
         ERROR,
@@ -146,18 +149,25 @@ fn advise(
         }
         Err(error) => invalid(&error.to_string()),
     };
-    for left_out in &analysis.not_analysed {
+    for left_out in analysis.not_analysed.iter().take(MOST_NOTICES) {
         notice!("not analysed: {}: {}", left_out.what, left_out.why);
+    }
+    if let Some(more @ 1..) = analysis.not_analysed.len().checked_sub(MOST_NOTICES) {
+        notice!("not analysed: {more} more statement(s)");
     }
     for (place, reached) in analysis.advice.solution.goals.iter().enumerate() {
         tell(place + 1, reached);
     }
     pgrx::debug1!(
-        "indexpilot: {} options, {} planner calls, gap {:.2} %, {} nodes",
+        "indexpilot: {} options, {} planner calls, gap {:.2} %, {} nodes, {} round(s), {:.1} % looked at, verified {}, ended by {:?}",
         analysis.options,
         analysis.planner_calls,
         100.0 * analysis.advice.solution.gap,
-        analysis.advice.solution.nodes
+        analysis.advice.solution.nodes,
+        analysis.advice.rounds,
+        100.0 * analysis.advice.coverage,
+        analysis.advice.verified,
+        analysis.advice.solution.stop
     );
     for refusal in &analysis.refusals {
         pgrx::debug2!(

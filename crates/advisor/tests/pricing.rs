@@ -3,11 +3,16 @@
 mod common;
 
 use common::{Dice, Synthetic, advised, random_workload};
-use indexpilot_advisor::pricing::{Caution, PricingLimits, Workload, advise};
+use indexpilot_advisor::pricing::{
+    Caution, Handle, Load, PricedOption, PricingLimits, Workload, WorkloadStatement, advise,
+};
 use indexpilot_advisor::selection::lower::{self, Lowered};
-use indexpilot_advisor::selection::{Problem, Pulse, SearchLimits, SelectionError, Status};
-use indexpilot_model::WhatIf;
+use indexpilot_advisor::selection::{
+    IndexOption, Problem, Pulse, Rules, SearchLimits, SelectionError, Status,
+};
 use indexpilot_model::goal::{Goal, OrderedGoal};
+use indexpilot_model::price::{PlanTraits, Price, PriceError, SizeEstimate};
+use indexpilot_model::{CandidateId, IndexDefinition, Oid, StatementId, WhatIf};
 use proptest::prelude::*;
 
 fn exact() -> PricingLimits {
@@ -463,4 +468,98 @@ fn compression_keeps_its_share() {
     assert!(kept.len() < 500, "{}", kept.len());
     let (one_less, share) = compress(hopes, 0.99, kept.len() - 1);
     assert!(one_less.len() == kept.len() - 1 && share < 0.99);
+}
+
+/// Three statements; the second one's plan gets five times as dear as now when option 0 is
+/// there and option 1, which is too large, is not.
+struct Lured;
+
+impl WhatIf for Lured {
+    fn register(&mut self, _: &IndexDefinition) -> Result<(CandidateId, SizeEstimate), PriceError> {
+        unreachable!("options are known")
+    }
+
+    fn price(
+        &mut self,
+        statement: StatementId,
+        with: &[CandidateId],
+        _: &[Oid],
+    ) -> Result<Price, PriceError> {
+        let there = |o: u32| with.contains(&CandidateId(o));
+        let (cost, used) = match statement.0 {
+            0 if there(0) => (10.0, Some(0)),
+            1 if there(1) => (10.0, Some(1)),
+            1 if there(0) => (5_000.0, Some(0)),
+            2 if there(2) => (10.0, Some(2)),
+            _ => (1_000.0, None),
+        };
+        Ok(Price {
+            cost,
+            warm: cost,
+            spread: (cost, cost),
+            used: used.into_iter().map(CandidateId).collect(),
+            used_existing: Vec::new(),
+            rows: 1.0,
+            traits: PlanTraits::default(),
+            fingerprint: 0,
+        })
+    }
+
+    fn planner_calls(&self) -> u64 {
+        0
+    }
+}
+
+/// In a long list some statement always is worse off than the model said, and the next choice
+/// meets another one. What is answered then is the choice without what harms, not nothing.
+#[test]
+fn a_choice_that_does_not_settle_is_mended() {
+    let option = |o: u32, bytes| PricedOption {
+        option: IndexOption {
+            label: o.to_string(),
+            table: 1,
+            status: Status::Candidate,
+            ours: false,
+            bytes,
+            bytes_at_most: bytes,
+            occupies: bytes,
+            write_ms: 0.1,
+            build_ms: 0.1,
+        },
+        handle: Handle::Hypothetical(CandidateId(o)),
+        gamma: 1.0,
+    };
+    let statement = |id, relevant: &[usize]| WorkloadStatement {
+        id: StatementId(id),
+        label: id.to_string(),
+        load: Load::Assumed {
+            calls_per_day: 1.0,
+            ms_per_unit: 1.0,
+        },
+        max_regression: None,
+        relevant: relevant.to_vec(),
+    };
+    let workload = Workload {
+        options: vec![option(0, 10), option(1, 1_000), option(2, 10)],
+        statements: vec![
+            statement(0, &[0]),
+            statement(1, &[0, 1]),
+            statement(2, &[2]),
+        ],
+        rules: Rules {
+            storage_budget: Some(100),
+            ..Rules::default()
+        },
+        ..Workload::default()
+    };
+    // One round, in which nothing is explored: the trap is met in the check.
+    let limits = PricingLimits {
+        rounds: 1,
+        calls_per_statement: 0,
+        ..PricingLimits::default()
+    };
+    let go_on = &mut || Pulse::Continue;
+    let advice = advise(&mut Lured, &workload, Caution::NONE, limits, go_on).unwrap();
+    assert!(advice.verified);
+    assert_eq!(advice.solution.chosen, [false, false, true]);
 }

@@ -139,11 +139,10 @@ impl Planner {
             .sum();
         let mut hidden = without.to_vec();
         hidden.sort_unstable();
-        let relevant: Vec<bool> = self
-            .candidates
-            .iter()
-            .map(|candidate| statement.may_use(candidate))
-            .collect();
+        // Of those that are asked for only: a run has thousands of candidates, and a call for
+        // each of them would look at all.
+        let mut relevant: std::collections::HashMap<CandidateId, bool> =
+            std::collections::HashMap::new();
         // SAFETY: reads a clock.
         let now = unsafe { pg_sys::GetCurrentTimestamp() };
         let mut prices: Vec<Option<Price>> = Vec::with_capacity(sets.len());
@@ -156,7 +155,12 @@ impl Planner {
                 .iter()
                 .copied()
                 // One that is not known fails in the evaluation.
-                .filter(|id| relevant.get(id.0 as usize).copied().unwrap_or(true))
+                .filter(|id| {
+                    *relevant.entry(*id).or_insert_with(|| {
+                        let candidate = self.candidates.get(id.0 as usize);
+                        candidate.is_none_or(|candidate| statement.may_use(candidate))
+                    })
+                })
                 .collect();
             with.sort_unstable();
             with.dedup();

@@ -352,6 +352,8 @@ impl WhatIf for Planner {
         &mut self,
         definition: &IndexDefinition,
     ) -> Result<(CandidateId, SizeEstimate), PriceError> {
+        // Outside of everything, where a cancel is the caller's: there are thousands of candidates.
+        pgrx::check_for_interrupts!();
         let text = definition.create_statement("", false, false);
         self.register_text(&text).map_err(PriceError::from)
     }

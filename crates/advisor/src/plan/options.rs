@@ -161,17 +161,24 @@ pub fn assemble(
             settings.unused_days,
         );
     }
+    let mut relevant: Vec<Vec<usize>> = vec![Vec::new(); statements.len()];
+    for (o, numbers) in served.iter().enumerate() {
+        for &number in numbers {
+            // (Ascending, so that a second mention is the last.)
+            if relevant[number].last() != Some(&o) {
+                relevant[number].push(o);
+            }
+        }
+    }
     out.workload.statements = statements
         .iter()
-        .enumerate()
-        .map(|(number, statement)| WorkloadStatement {
+        .zip(relevant)
+        .map(|(statement, relevant)| WorkloadStatement {
             id: statement.id,
             label: statement.label.clone(),
             load: statement.load.clone(),
             max_regression: statement.max_regression,
-            relevant: (0..served.len())
-                .filter(|&o| served[o].contains(&number))
-                .collect(),
+            relevant,
         })
         .collect();
     add_writes(&mut out, statements, relations, settings);

@@ -55,6 +55,9 @@ impl Default for PricingLimits {
 /// Agreement of the model and the planner where goals are kept: beyond round-off of sums.
 const EXACT: f64 = 1e-6;
 
+/// Times that what harms is taken out of a choice that did not settle.
+const TAKE_BACK: usize = 8;
+
 /// What became of one statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatementReport {
@@ -211,6 +214,39 @@ pub fn advise(
             Err(Halt::OutOfBudget | Halt::Hurry) => halted = true,
         }
     }
+    // Not settled: the last choice, without what harms a statement too much, is one more to
+    // choose from.
+    if settled.is_none()
+        && !halted
+        && let Some(mut chosen) = visited.last().cloned()
+    {
+        for _ in 0..TAKE_BACK {
+            verify::recheck(&pricings, &mut corrections, &chosen);
+            let mut problem = verify::problem(workload, &pricings, &corrections);
+            base.set(&mut problem);
+            if !verify::take_back(&pricings, &problem, &mut chosen) {
+                break;
+            }
+            let mut asker = Asker::new(port, pulse, caution, left);
+            let result = verify::check(
+                &mut asker,
+                workload,
+                &mut pricings,
+                &mut corrections,
+                &problem,
+                &chosen,
+                tolerance,
+            );
+            calls += asker.calls;
+            derived += asker.derived;
+            left = left.saturating_sub(asker.calls);
+            match result {
+                Ok(_) => visited.push(chosen.clone()),
+                Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
+                Err(Halt::OutOfBudget | Halt::Hurry) => break,
+            }
+        }
+    }
     let (mut problem, mut solution) = match settled {
         Some(pair) => pair,
         None => {
@@ -222,7 +258,7 @@ pub fn advise(
                 &mut corrections,
                 &base,
                 visited,
-                limits.search,
+                search,
                 pulse,
             )?
         }
@@ -252,7 +288,7 @@ pub fn advise(
                     &mut corrections,
                     &base,
                     last,
-                    limits.search,
+                    search,
                     pulse,
                 )?;
             }
@@ -337,7 +373,24 @@ fn first_look(
     limits: &PricingLimits,
 ) -> Result<(Vec<usize>, f64), Halt> {
     let mut hopes: Vec<(f64, usize)> = Vec::new();
-    for (q, statement) in workload.statements.iter().enumerate() {
+    // The heaviest first, as far as that is known before anything is priced.
+    let mut order: Vec<usize> = (0..workload.statements.len()).collect();
+    let heavy = |q: usize| {
+        let load = &workload.statements[q].load;
+        load.seen_ms().unwrap_or_else(|| verify::weight(load, None))
+    };
+    order.sort_by(|&a, &b| heavy(b).total_cmp(&heavy(a)).then(a.cmp(&b)));
+    for (place, &q) in order.iter().enumerate() {
+        let statement = &workload.statements[q];
+        if asker.hurries() {
+            // What is left is light, and without an answer for it nothing would be verified.
+            for &q in &order[place..] {
+                if !pricings[q].options.is_empty() {
+                    pricings[q].failed = Some("time was up before it was looked at".into());
+                }
+            }
+            break;
+        }
         let pricing = &mut pricings[q];
         if pricing.options.is_empty() {
             // A constant; without a measured time its cost is worth one call.

@@ -175,6 +175,11 @@ impl<'a> Asker<'a> {
         self.exploring = exploring;
     }
 
+    /// Whether time is nearly up.
+    pub fn hurries(&mut self) -> bool {
+        (self.pulse)() == Pulse::Hurry
+    }
+
     /// Asks the planner for exactly `set` (unless it was asked before). `Ok(None)`: the
     /// statement cannot be priced, and says why.
     pub fn ask(
