@@ -17,6 +17,9 @@ pub use crate::multipliers::Multipliers;
 use crate::program::{Fix, Program};
 use crate::selection_state::Layout;
 
+/// The newest solution enters the average with at least a tenth of this weight.
+const LEAST_WEIGHT: f64 = 0.04;
+
 /// What is known of an update class at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassState {
@@ -42,6 +45,8 @@ pub struct Relaxation<'l, 'p> {
     own: Vec<(u32, u32, f64)>,
     /// (limit, class, factor) of the classes in limits, scaled as their limit is.
     class_rows: Vec<(u32, u32, f64)>,
+    /// How far each multiplier goes in a step of one ([`Multipliers::scale`]).
+    scale: Multipliers,
 }
 
 /// What a bounding pass found.
@@ -112,6 +117,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                 }
             }
         }
+        let scale = Multipliers::scale(layout, &slot, slot_index.len(), &trigger, &product);
         Self {
             layout,
             slot,
@@ -119,6 +125,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             trigger,
             product,
             own,
+            scale,
             class_rows: program
                 .limits
                 .iter()
@@ -210,7 +217,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
         let mut y = vec![0.0; self.slot_index.len()];
         mark(&active, &best.picked, 1.0, &mut y);
         let mut query_cost = best.query_cost;
-        let (mut theta, mut alpha, mut poor) = (1.0f64, 0.3f64, 0);
+        let (mut theta, mut alpha, mut poor) = (2.0f64, 0.3f64, 0);
         for _ in 0..iterations {
             if best.value >= target - tolerance
                 || best.value == f64::INFINITY
@@ -224,23 +231,30 @@ impl<'l, 'p> Relaxation<'l, 'p> {
                 best.value + 0.05 * best.value.abs() + 1.0
             };
             let direction = self.direction(fix, classes, &x, &y, &z, query_cost);
-            let norm = direction.norm(at);
+            let norm = direction.norm(at, &self.scale);
             if norm < 1e-18 {
                 break;
             }
             let step = theta * (goal - best.value).max(1e-6 * goal.abs().max(1.0)) / norm;
             let trial = self.moved(at, &direction, step);
             let next = self.evaluate(fix, classes, &active, &trial);
-            // The averages: what the multipliers converge to is a primal solution.
-            x.iter_mut()
-                .zip(&next.x)
-                .for_each(|(a, b)| *a += alpha * (b - *a));
-            z.iter_mut()
-                .zip(&next.z)
-                .for_each(|(a, b)| *a += alpha * (b - *a));
-            y.iter_mut().for_each(|a| *a *= 1.0 - alpha);
-            mark(&active, &next.picked, alpha, &mut y);
-            query_cost += alpha * (next.query_cost - query_cost);
+            // The averages: what the multipliers converge to is a primal solution. The weight
+            // of the newest makes the averaged direction as short as it can.
+            let mut picked = vec![0.0; self.slot_index.len()];
+            mark(&active, &next.picked, 1.0, &mut picked);
+            let newest = self.direction(fix, classes, &next.x, &picked, &next.z, next.query_cost);
+            let weight = direction
+                .shortest(&newest, &self.scale)
+                .clamp(alpha / 10.0, alpha);
+            let average = |a: &mut [f64], b: &[f64]| {
+                a.iter_mut()
+                    .zip(b)
+                    .for_each(|(a, b)| *a += weight * (b - *a));
+            };
+            average(&mut x, &next.x);
+            average(&mut z, &next.z);
+            average(&mut y, &picked);
+            query_cost += weight * (next.query_cost - query_cost);
             if next.value > best.value {
                 let gain = next.value - best.value;
                 theta = (theta * 1.1).min(2.0);
@@ -257,7 +271,7 @@ impl<'l, 'p> Relaxation<'l, 'p> {
             if poor >= 12 {
                 poor = 0;
                 theta *= 0.6;
-                alpha = (alpha * 0.75).max(0.02);
+                alpha = (alpha * 0.75).max(LEAST_WEIGHT);
                 if theta < 1e-3 {
                     break;
                 }
@@ -533,28 +547,29 @@ impl<'l, 'p> Relaxation<'l, 'p> {
     }
 
     fn moved(&self, at: &Multipliers, direction: &Multipliers, step: f64) -> Multipliers {
-        let go = |a: &[f64], d: &[f64]| -> Vec<f64> {
+        let go = |a: &[f64], d: &[f64], s: &[f64]| -> Vec<f64> {
             a.iter()
                 .zip(d)
-                .map(|(a, d)| (a + step * d).max(0.0))
+                .zip(s)
+                .map(|((a, d), s)| (a + step * s * d).max(0.0))
                 .collect()
         };
-        let row = go(&at.row, &direction.row);
+        let row = go(&at.row, &direction.row, &self.scale.row);
         let price = self.class_price(&Multipliers {
             row: row.clone(),
             ..Multipliers::default()
         });
-        let mut product = go(&at.product, &direction.product);
+        let mut product = go(&at.product, &direction.product, &self.scale.product);
         for (p, &(u, _, e)) in product.iter_mut().zip(&self.product) {
             *p = p.min(price[u as usize] * e);
         }
         let cap_scale = self.layout.program.query_cap.abs().max(1.0);
         Multipliers {
-            query: go(&at.query, &direction.query),
-            trigger: go(&at.trigger, &direction.trigger),
+            query: go(&at.query, &direction.query, &self.scale.query),
+            trigger: go(&at.trigger, &direction.trigger, &self.scale.trigger),
             product,
             row,
-            cap: (at.cap + step * direction.cap / cap_scale).max(0.0),
+            cap: (at.cap + step * self.scale.cap * direction.cap / cap_scale).max(0.0),
         }
     }
 }

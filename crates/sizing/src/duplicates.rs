@@ -47,14 +47,15 @@ pub fn groups(counts: &[u32], total: f64) -> Vec<KeyGroup> {
     let mut sorted = counts.to_vec();
     sorted.sort_unstable_by(|a, b| b.cmp(a));
     let mut groups: Vec<KeyGroup> = Vec::new();
-    let (mut rest_rows, mut rest_keys) = (total, distinct(counts, total));
-    for count in sorted {
-        if !whole && count < RELIABLE {
-            break;
-        }
+    let mut rest_rows = total;
+    let rare = if whole {
+        sorted.len()
+    } else {
+        sorted.partition_point(|count| *count >= RELIABLE)
+    };
+    for &count in &sorted[..rare] {
         let repeats = f64::from(count) * scale;
         rest_rows -= repeats;
-        rest_keys -= 1.0;
         match groups.last_mut() {
             Some(group) if group.repeats == repeats => group.keys += 1.0,
             _ => groups.push(KeyGroup { keys: 1.0, repeats }),
@@ -65,7 +66,11 @@ pub fn groups(counts: &[u32], total: f64) -> Vec<KeyGroup> {
         return groups;
     }
     if rest_rows >= 1.0 {
-        groups.extend(spread(rest_keys.clamp(1.0, rest_rows), rest_rows));
+        // Of the rare ones alone: frequent keys say nothing of how many rare ones there are (a
+        // document's names are everywhere, the number in it is its own).
+        let rare = &sorted[rare..];
+        let keys = distinct(rare, rest_rows).max(by_chance(rare, rest_rows));
+        groups.extend(spread(keys.clamp(1.0, rest_rows), rest_rows));
     }
     groups
 }
@@ -321,6 +326,16 @@ mod tests {
         close(estimated(|row| Dice(row).next() % 2), 2.0, 1e-6);
         // A day of many pages.
         close(estimated(|row| row / 10_000), 240.0, 0.4);
+    }
+
+    #[test]
+    fn frequent_keys_do_not_hide_unique_ones() {
+        // 1,000 sampled rows of 100,000, each with four names that all have and one number.
+        let mut counts = vec![1_000; 4];
+        counts.extend([1; 1_000]);
+        let groups = groups(&counts, 500_000.0);
+        let keys: f64 = groups.iter().map(|group| group.keys).sum();
+        assert!((keys / 100_004.0 - 1.0).abs() < 1e-6, "{groups:?}");
     }
 
     #[test]
