@@ -45,7 +45,7 @@ impl Default for PricingLimits {
             few: 400,
             // The median error of a hypothetical price is about a per cent; two are noise.
             tolerance: 0.02,
-            rounds: 7,
+            rounds: 12,
             probes: 12,
             search: SearchLimits::default(),
         }
@@ -251,7 +251,27 @@ pub fn advise(
         Some(pair) => pair,
         None => {
             // Not settled: of the sets that were checked, the best that keeps the rules.
-            // What exists now always is one of them.
+            // What exists now always is one of them; so are those that the last ones leave
+            // when what makes a statement too slow is given up.
+            if !halted {
+                let mut asker = Asker::new(port, pulse, caution, left);
+                let back = way_back(
+                    &mut asker,
+                    workload,
+                    &mut pricings,
+                    &mut corrections,
+                    &mut visited,
+                    tolerance,
+                );
+                calls += asker.calls;
+                derived += asker.derived;
+                left = left.saturating_sub(asker.calls);
+                match back {
+                    Ok(()) => {}
+                    Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
+                    Err(Halt::OutOfBudget | Halt::Hurry) => halted = true,
+                }
+            }
             best_visited(
                 workload,
                 &pricings,
@@ -450,6 +470,30 @@ fn all_asked(pricings: &[Pricing], chosen: &[bool]) -> bool {
         .iter()
         .filter(|p| p.failed.is_none() && !p.options.is_empty())
         .all(|p| p.lattice.asked(&p.local(chosen)).is_some())
+}
+
+/// Adds to the visited choices what the last two become where they have to retreat.
+fn way_back(
+    asker: &mut Asker<'_>,
+    workload: &Workload,
+    pricings: &mut [Pricing],
+    corrections: &mut [Vec<Correction>],
+    visited: &mut Vec<Vec<bool>>,
+    tolerance: f64,
+) -> Result<(), Halt> {
+    let last: Vec<Vec<bool>> = visited.iter().rev().take(2).cloned().collect();
+    for chosen in last {
+        if !all_asked(pricings, &chosen) {
+            continue;
+        }
+        if let Some(kept) =
+            super::retreat::retreat(asker, workload, pricings, corrections, &chosen, tolerance)?
+            && !visited.contains(&kept)
+        {
+            visited.push(kept);
+        }
+    }
+    Ok(())
 }
 
 /// The best of the visited choices and of what exists now, by the planner's own answers,

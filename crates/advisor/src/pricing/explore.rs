@@ -276,22 +276,24 @@ impl<'a> Asker<'a> {
         relations.sort_unstable();
         relations.dedup();
         if relations.len() > 1 {
-            // Half of the calls at most: combinations are what one asks for.
-            let half = self.calls + calls / 2;
-            for relation in relations {
-                let here: OptionSet = (0..pricing.options.len())
-                    .filter(|&k| pricing.relations[k] == relation)
-                    .collect();
-                let from = pricing.current.union(&here);
-                self.descend(
-                    statement,
-                    pricing,
-                    from,
-                    here,
-                    bare.cost,
-                    half.min(end),
-                    tolerance,
-                )?;
+            // Half of the calls at most, in equal shares: combinations are what one asks for.
+            // Each relation twice: with what exists of the others, and with all that they
+            // could have, because an index of the inner side says nothing before the outer
+            // side has one.
+            let half = (self.calls + calls / 2).min(end);
+            let everything = pricing.all;
+            let starts = [pricing.current, everything];
+            let mut turns = (relations.len() * starts.len()) as u64;
+            for others in starts {
+                for &relation in &relations {
+                    let here: OptionSet = (0..pricing.options.len())
+                        .filter(|&k| pricing.relations[k] == relation)
+                        .collect();
+                    let share = half.saturating_sub(self.calls) / turns;
+                    let (from, until) = (others.union(&here), self.calls + share);
+                    self.descend(statement, pricing, from, here, bare.cost, until, tolerance)?;
+                    turns -= 1;
+                }
             }
         }
         self.descend(

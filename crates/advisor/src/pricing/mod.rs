@@ -16,6 +16,7 @@ pub mod caution;
 pub mod explore;
 pub mod lattice;
 pub mod option_set;
+pub mod retreat;
 pub mod verify;
 
 pub use advise::{Advice, PricingLimits, StatementReport, advise};

@@ -4,7 +4,8 @@ use super::explore::{Asker, Halt, Pricing};
 use super::lattice::Known;
 use super::option_set::OptionSet;
 use super::{Load, Workload, WorkloadStatement};
-use crate::selection::{Atom, Problem, StatementCosts};
+use crate::selection::{Atom, Problem, StatementCosts, Status};
+use std::collections::BTreeMap;
 
 /// At most this many atoms a statement enter the program.
 const MOST_ATOMS: usize = 64;
@@ -170,6 +171,15 @@ pub fn model_cost(problem: &Problem, q: usize, chosen: &[bool]) -> f64 {
         .map_or(0.0, |a| a.believed)
 }
 
+/// What statement `q` may cost at most (believed): what it costs under `current`, and by as
+/// much more as the rules allow.
+pub fn ceiling(problem: &Problem, q: usize, current: &[bool]) -> f64 {
+    let allowed = problem.statements[q]
+        .max_regression
+        .unwrap_or(problem.rules.max_regression);
+    model_cost(problem, q, current) * (1.0 + allowed.max(0.0)) * (1.0 + 1e-9)
+}
+
 /// Prices every statement for real under `chosen`. Where the answer differs by more than
 /// `tolerance` from the model's, it is added; returns how many differed.
 pub fn check(
@@ -194,10 +204,7 @@ pub fn check(
         };
         let model = model_cost(problem, q, chosen);
         // Within the tolerance a difference is noise, unless it hides a broken rule.
-        let allowed = problem.statements[q]
-            .max_regression
-            .unwrap_or(problem.rules.max_regression);
-        let ceiling = model_cost(problem, q, &current) * (1.0 + allowed.max(0.0)) * (1.0 + 1e-9);
+        let ceiling = ceiling(problem, q, &current);
         let tolerance = if real.believed > ceiling && model <= ceiling {
             0.0
         } else {
@@ -342,7 +349,7 @@ pub fn probe(
                     .is_none()
             })
             .collect();
-        if open.is_empty() || matches!(option.status, crate::selection::Status::Stays { .. }) {
+        if open.is_empty() || matches!(option.status, Status::Stays { .. }) {
             continue;
         }
         let hope: f64 = open
@@ -370,5 +377,63 @@ pub fn probe(
             asker.price(statement, &mut pricings[q], set, 0.0)?;
         }
     }
+    exchange(asker, workload, pricings, chosen, most)?;
     Ok(asker.calls - before)
+}
+
+/// Stand-ins that are tried for one chosen option.
+const STAND_INS: usize = 3;
+
+/// Asks what statements would cost if a smaller index of the same table stood in for one that
+/// was chosen. As long as the larger one is there nobody learns what the smaller one is worth,
+/// and listing plans from the best downwards may end before it comes up. At most `most` chosen
+/// options, the largest first.
+fn exchange(
+    asker: &mut Asker<'_>,
+    workload: &Workload,
+    pricings: &mut [Pricing],
+    chosen: &[bool],
+    most: usize,
+) -> Result<(), Halt> {
+    let option = |o: usize| &workload.options[o].option;
+    let mut large: Vec<usize> = (0..chosen.len())
+        .filter(|&o| chosen[o] && matches!(option(o).status, Status::Candidate))
+        .collect();
+    large.sort_by_key(|&o| (std::cmp::Reverse(option(o).bytes), o));
+    for &o in large.iter().take(most) {
+        // Statements that run on it, with its place among their options.
+        let users: Vec<(usize, usize)> = (0..pricings.len())
+            .filter_map(|q| {
+                let pricing = &pricings[q];
+                let k = pricing.options.iter().position(|&p| p == o)?;
+                let plan = pricing.lattice.price(&pricing.local(chosen))?;
+                (pricing.failed.is_none() && plan.used.has(k)).then_some((q, k))
+            })
+            .collect();
+        let mut served: BTreeMap<usize, usize> = BTreeMap::new();
+        for &(q, _) in &users {
+            for &p in &pricings[q].options {
+                let smaller = option(p).table == option(o).table
+                    && option(p).bytes < option(o).bytes
+                    && matches!(option(p).status, Status::Candidate);
+                if smaller && !chosen[p] {
+                    *served.entry(p).or_default() += 1;
+                }
+            }
+        }
+        let mut stand_ins: Vec<(usize, usize)> = served.into_iter().collect();
+        // What serves most of its statements, and of those the largest: next to it.
+        stand_ins.sort_by_key(|&(p, n)| (std::cmp::Reverse((n, option(p).bytes)), p));
+        for (p, _) in stand_ins.into_iter().take(STAND_INS) {
+            for &(q, k) in &users {
+                let pricing = &mut pricings[q];
+                let Some(at) = pricing.options.iter().position(|&other| other == p) else {
+                    continue;
+                };
+                let set = pricing.local(chosen).without(k).with(at);
+                asker.price(&workload.statements[q], pricing, set, 0.0)?;
+            }
+        }
+    }
+    Ok(())
 }
