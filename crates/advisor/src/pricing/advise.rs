@@ -153,8 +153,11 @@ pub fn advise(
     let mut left = limits.calls.saturating_sub(calls);
     let mut settled: Option<(Problem, Solution)> = None;
     let mut base = Base::default();
+    // As long as prices still change nobody needs the last per mille of an answer.
+    let mut fine = false;
     while rounds < limits.rounds.max(1) {
         rounds += 1;
+        search.gap = limits.search.gap * if fine { 1.0 } else { COARSE };
         let mut problem = verify::problem(workload, &pricings, &corrections);
         base.set(&mut problem);
         // (The search asks the pulse before it starts.)
@@ -162,7 +165,7 @@ pub fn advise(
         let priced_right = base.agrees(&problem, &solution.chosen);
         // The rounds share the steps; a later one starts from the earlier answers, but has to
         // get somewhere else where new prices say so.
-        let least = (limits.search.steps / 4).max(40_000 * workload.statements.len() as u64);
+        let least = (limits.search.steps / 8).max(40_000 * workload.statements.len() as u64);
         search.steps = search.steps.saturating_sub(solution.steps).max(least);
         if !visited.contains(&solution.chosen) {
             visited.push(solution.chosen.clone());
@@ -205,10 +208,11 @@ pub fn advise(
         derived += asker.derived;
         left = left.saturating_sub(asker.calls);
         match result {
-            Ok(true) => {
+            Ok(true) if fine || solution.gap <= limits.search.gap => {
                 settled = Some((problem, solution));
                 break;
             }
+            Ok(true) => fine = true,
             Ok(false) => {}
             Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
             Err(Halt::OutOfBudget | Halt::Hurry) => halted = true,
@@ -329,6 +333,9 @@ pub fn advise(
         verified,
     })
 }
+
+/// How many times the gap is enough for an answer that is checked and solved again.
+const COARSE: f64 = 4.0;
 
 /// The time that the price of room and the least share refer to: what the statements take
 /// under the choice itself. What they take now would make room dear before the first index and
