@@ -55,9 +55,6 @@ impl Default for PricingLimits {
 /// Agreement of the model and the planner where goals are kept: beyond round-off of sums.
 const EXACT: f64 = 1e-6;
 
-/// Times that what harms is taken out of a choice that did not settle.
-const TAKE_BACK: usize = 8;
-
 /// What became of one statement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatementReport {
@@ -218,45 +215,13 @@ pub fn advise(
             Err(Halt::OutOfBudget | Halt::Hurry) => halted = true,
         }
     }
-    // Not settled: the last choice, without what harms a statement too much, is one more to
-    // choose from.
-    if settled.is_none()
-        && !halted
-        && let Some(mut chosen) = visited.last().cloned()
-    {
-        for _ in 0..TAKE_BACK {
-            verify::recheck(&pricings, &mut corrections, &chosen);
-            let mut problem = verify::problem(workload, &pricings, &corrections);
-            base.set(&mut problem);
-            if !verify::take_back(&pricings, &problem, &mut chosen) {
-                break;
-            }
-            let mut asker = Asker::new(port, pulse, caution, left);
-            let result = verify::check(
-                &mut asker,
-                workload,
-                &mut pricings,
-                &mut corrections,
-                &problem,
-                &chosen,
-                tolerance,
-            );
-            calls += asker.calls;
-            derived += asker.derived;
-            left = left.saturating_sub(asker.calls);
-            match result {
-                Ok(_) => visited.push(chosen.clone()),
-                Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
-                Err(Halt::OutOfBudget | Halt::Hurry) => break,
-            }
-        }
-    }
     let (mut problem, mut solution) = match settled {
         Some(pair) => pair,
         None => {
             // Not settled: of the sets that were checked, the best that keeps the rules.
             // What exists now always is one of them; so are those that the last ones leave
             // when what makes a statement too slow is given up.
+            search.gap = limits.search.gap;
             if !halted {
                 let mut asker = Asker::new(port, pulse, caution, left);
                 let back = way_back(
