@@ -267,42 +267,6 @@ fn correct(
     true
 }
 
-/// The planner's answers for exactly `chosen` that break a ceiling, mended: takes out what the
-/// plans that became too dear read, or puts back what was dropped there. `false` where nothing
-/// breaks one.
-///
-/// Each solve avoids what was seen to harm and finds something else; in a long list something
-/// else always is. Taking out converges, because nothing comes back.
-pub fn take_back(pricings: &[Pricing], problem: &Problem, chosen: &mut [bool]) -> bool {
-    let current = problem.current();
-    let seen = chosen.to_vec();
-    for (q, pricing) in pricings.iter().enumerate() {
-        let set = pricing.local(&seen);
-        let Some(real) = pricing.lattice.asked(&set) else {
-            continue;
-        };
-        let allowed = problem.statements[q]
-            .max_regression
-            .unwrap_or(problem.rules.max_regression);
-        let ceiling = model_cost(problem, q, &current) * (1.0 + allowed.max(0.0)) * (1.0 + 1e-9);
-        if pricing.failed.is_some() || real.believed <= ceiling {
-            continue;
-        }
-        let lured: Vec<usize> = pricing.global(&real.used);
-        let lured = lured.into_iter().filter(|o| !current[*o]);
-        let mut taken = false;
-        for o in lured {
-            chosen[o] = false;
-            taken = true;
-        }
-        if !taken {
-            let dropped = pricing.options.iter().filter(|o| current[**o]);
-            dropped.for_each(|o| chosen[*o] = true);
-        }
-    }
-    seen != chosen
-}
-
 /// Makes the prices around `chosen` exact where they matter: for each option, what its
 /// statements would cost with it gone (chosen) or added (not chosen), if the bounds leave
 /// it open and the hope is worth the upkeep. At most `most` options a kind. With these the
