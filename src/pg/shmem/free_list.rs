@@ -42,11 +42,19 @@ impl FreeList {
             }
         }
         let count = self.count.load(Ordering::Relaxed);
-        self.unused
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |unused| {
-                (unused < count).then_some(unused + 1)
-            })
-            .ok()
+        let mut unused = self.unused.load(Ordering::Relaxed);
+        while unused < count {
+            match self.unused.compare_exchange_weak(
+                unused,
+                unused + 1,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(unused),
+                Err(now) => unused = now,
+            }
+        }
+        None
     }
 
     /// Gives a number back. Nobody else may use it any more.
