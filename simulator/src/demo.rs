@@ -18,9 +18,13 @@ use std::time::{Duration, Instant};
 /// an index is set against what it costs to build.
 const OPERATIONS_A_DAY: f64 = 100.0 * 86_400.0;
 
-/// Examples of each statement that `advise()` is told of: tenants differ in size by a factor of a hundred and
-/// searches in what they find, so that a few would tell of the usual case only.
+/// Examples of each statement that `advise()` is told of, at least: tenants differ in size by a factor of a hundred
+/// and searches in what they find, so that a few would tell of the usual case only.
 const EXAMPLES: usize = 10;
+/// Lines of the log that it is told of: a statement that is run more often stands there more often.
+const LOG: f64 = 1_500.0;
+/// Examples of a statement at most.
+const MOST_EXAMPLES: usize = 40;
 
 /// What to demonstrate.
 #[derive(Clone, Debug)]
@@ -144,13 +148,15 @@ pub fn run(server: &Server, options: &Options) -> Result<Results> {
     if options.variants.iter().any(|v| v == ADVISED) {
         let mut pilot = Pilot::install(server, &options.clone_name(ADVISED))?;
         let statements: Vec<(String, f64)> =
-            export::statements(application, options.contents.seed, EXAMPLES)
-                .into_iter()
-                .flat_map(|s| {
-                    let weight = s.weight * OPERATIONS_A_DAY / s.examples.len() as f64;
-                    s.examples.into_iter().map(move |e| (e, weight))
-                })
-                .collect();
+            export::statements(application, options.contents.seed, |share| {
+                ((share * LOG) as usize).clamp(EXAMPLES, MOST_EXAMPLES)
+            })
+            .into_iter()
+            .flat_map(|s| {
+                let weight = s.weight * OPERATIONS_A_DAY / s.examples.len() as f64;
+                s.examples.into_iter().map(move |e| (e, weight))
+            })
+            .collect();
         let a = pilot.advise(&statements, experts_size)?;
         say(
             options,

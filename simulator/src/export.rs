@@ -24,8 +24,13 @@ pub struct Statement {
     pub rare: bool,
 }
 
-/// The statements of an application with their weights and `examples` examples each.
-pub fn statements(application: &dyn Application, seed: u64, examples: usize) -> Vec<Statement> {
+/// The statements of an application with their weights (shares of all operations) and as many examples as
+/// `examples` says for a weight.
+pub fn statements(
+    application: &dyn Application,
+    seed: u64,
+    examples: impl Fn(f64) -> usize,
+) -> Vec<Statement> {
     let mut list = Vec::new();
     for (number, (pattern, weight)) in application
         .patterns()
@@ -38,7 +43,7 @@ pub fn statements(application: &dyn Application, seed: u64, examples: usize) -> 
         }
         let tenants = Weighted::new(tenants_of_pattern(application, pattern));
         let mut rng = stream(seed, Purpose::Comparison, 1 << 32 | number as u64);
-        let drawn: Vec<_> = (0..examples)
+        let drawn: Vec<_> = (0..examples(weight))
             .map(|i| {
                 let tenant = tenants.draw(&mut rng);
                 application.values(
@@ -90,7 +95,7 @@ pub fn export(
 ) -> Result<Vec<String>> {
     std::fs::create_dir_all(directory)
         .with_context(|| format!("creating {}", directory.display()))?;
-    let list = statements(application, seed, examples);
+    let list = statements(application, seed, |_| examples);
     let mut sql = String::new();
     for s in &list {
         for example in &s.examples {
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn the_crm_is_as_large_as_promised() {
         let application = Kind::Crm.build(Scenario::Small, 42);
-        let list = statements(&*application, 42, 2);
+        let list = statements(&*application, 42, |_| 2);
         assert!(application.patterns().len() >= 60);
         assert!(list.iter().any(|s| s.writes) && list.iter().any(|s| s.rare));
         let sum: f64 = list
