@@ -158,7 +158,8 @@ pub fn advise(
         let mut problem = verify::problem(workload, &pricings, &corrections);
         base.set(&mut problem);
         // (The search asks the pulse before it starts.)
-        let solution = solve_from(&problem, &visited, search, pulse)?;
+        let recent = &visited[visited.len().saturating_sub(SEEDS)..];
+        let solution = solve_from(&problem, recent, search, pulse)?;
         let priced_right = base.agrees(&problem, &solution.chosen);
         // The rounds share the steps; a later one starts from the earlier answers, but has to
         // get somewhere else where new prices say so.
@@ -298,6 +299,10 @@ pub fn advise(
         verified,
     })
 }
+
+/// Earlier choices that a search starts from, the last ones: each is improved first, which
+/// costs more than older ones are worth.
+const SEEDS: usize = 3;
 
 /// How many times the gap is enough for an answer that is checked and solved again.
 const COARSE: f64 = 4.0;
@@ -503,7 +508,9 @@ fn best_visited(
     go_on(pulse)?;
     let mut problem = verify::problem(workload, pricings, corrections);
     base.set(&mut problem);
-    let bound = solve_from(&problem, &sets, search, pulse)?;
+    // (What exists now is the last of them.)
+    let recent = &sets[sets.len().saturating_sub(SEEDS + 1)..];
+    let bound = solve_from(&problem, recent, search, pulse)?;
     let best = best_of(&problem, sets, &bound)?;
     go_on(pulse)?;
     let none = || SelectionError::NothingAllowed("the present indexes break a rule".into());
