@@ -34,7 +34,7 @@ pub use postgres;
 pub use psql::Output;
 pub use server::Server;
 pub use session::{Notice, Session, SqlError};
-pub use skip::skip;
+pub use skip::{lacks_icu, lacks_module, skip};
 pub use steps::{advised, past_traffic};
 pub use wait::{PATIENCE, wait_for};
 

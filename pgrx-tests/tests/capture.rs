@@ -1,6 +1,6 @@
 //! What is counted, and that it is saved.
 
-use indexpilot_tests::{Cluster, PATIENCE, Session, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Session, lacks_module, wait_for};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Waits until capture is on in the session's database.
@@ -226,6 +226,9 @@ const DIFFERENCE: &str = "
 
 #[test]
 fn calls_and_rows_are_those_of_pg_stat_statements() {
+    if lacks_module("pg_stat_statements") {
+        return;
+    }
     let cluster = Cluster::builder()
         .preload("pg_stat_statements,indexpilot")
         .conf("pg_stat_statements.track = all\npg_stat_statements.max = 5000\nmax_connections = 60")

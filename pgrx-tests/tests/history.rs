@@ -1,6 +1,6 @@
 //! History from pg_stat_statements: imported once, without what was captured, for analyses.
 
-use indexpilot_tests::{Cluster, PATIENCE, Session, advised, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Session, advised, lacks_module, wait_for};
 
 fn cluster() -> Cluster {
     Cluster::builder()
@@ -46,6 +46,9 @@ fn imported(session: &mut Session, like: &str) -> f64 {
 
 #[test]
 fn history_makes_advice_and_is_counted_once() {
+    if lacks_module("pg_stat_statements") {
+        return;
+    }
     let cluster = cluster();
     let mut session = cluster.session();
     session.run("CREATE EXTENSION pg_stat_statements");
@@ -119,6 +122,9 @@ fn history_makes_advice_and_is_counted_once() {
 
 #[test]
 fn advice_rests_on_history_alone() {
+    if lacks_module("pg_stat_statements") {
+        return;
+    }
     let cluster = cluster();
     let mut session = cluster.session();
     session.run("CREATE EXTENSION pg_stat_statements");
@@ -137,6 +143,9 @@ fn advice_rests_on_history_alone() {
 
 #[test]
 fn rights_and_a_missing_extension_are_said() {
+    if lacks_module("pg_stat_statements") {
+        return;
+    }
     let cluster = cluster();
     let mut session = cluster.session();
     session.run("CREATE EXTENSION indexpilot");

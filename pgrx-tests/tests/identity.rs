@@ -1,7 +1,7 @@
 //! Which statements are one statement (`data/identities.txt`), and that query identifiers of
 //! the server and of other libraries stay what they are.
 
-use indexpilot_tests::{Cluster, Session, major};
+use indexpilot_tests::{Cluster, Session, lacks_module, major};
 use std::collections::BTreeMap;
 
 const SCHEMA: &str = include_str!("data/identities.sql");
@@ -146,6 +146,9 @@ fn every_major_shows_its_identifier_where_there_is_no_other() {
 /// a document are one statement to it and two to us.
 #[test]
 fn the_servers_identifiers_are_left_alone() {
+    if lacks_module("pg_stat_statements") {
+        return;
+    }
     for libraries in [
         "pg_stat_statements,indexpilot",
         "indexpilot,pg_stat_statements",
