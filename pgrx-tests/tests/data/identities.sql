@@ -8,5 +8,3 @@ CREATE TABLE p (id int, v pair, e positive);
 CREATE VIEW w AS SELECT id, a FROM t WHERE a > 0;
 CREATE SEQUENCE s;
 CREATE FUNCTION srf(x int) RETURNS SETOF int LANGUAGE plpgsql AS 'BEGIN RETURN; END';
-CREATE EXTENSION hstore;
-CREATE TABLE h (id int, a hstore);
