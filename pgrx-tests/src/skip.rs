@@ -42,7 +42,7 @@ pub fn lacks_module(name: &str) -> bool {
 #[track_caller]
 pub fn lacks_icu(session: &mut Session) -> bool {
     let missing =
-        session.number("SELECT count(*) FROM pg_collation WHERE collprovider = 'i'") == 0.0;
+        session.number("SELECT count(*) FROM pg_collation WHERE collname = 'en-x-icu'") == 0.0;
     if missing {
         skip("this server is built without ICU");
     }

@@ -239,7 +239,7 @@ fn a_limit_is_not_believed_where_its_rows_lie_together() {
     session.run(
         "CREATE TABLE people (id int PRIMARY KEY, name text COLLATE \"en-x-icu\" NOT NULL, note text);
          INSERT INTO people
-             SELECT g, chr(97 + g * 7919 % 26) || chr(97 + g % 5) || md5(g::text), repeat('x', 200)
+             SELECT g, chr(97 + g * 7919 % 26) || chr(97 + g % 5) || md5(g::text), repeat('x', 400)
              FROM generate_series(1, 100000) AS g",
     );
     session.run("VACUUM ANALYZE people");

@@ -53,6 +53,9 @@ const USUAL_STATEMENTS: f64 = 500.0;
 /// search is content then: what the planner's estimates err by.
 const MANY: usize = 200;
 const GAP_OF_MANY: f64 = 5e-3;
+/// Rounds of solve and check for so many: each takes as long as the first, and a choice that has
+/// not settled by then hardly ever does soon after.
+const ROUNDS_OF_MANY: usize = 7;
 
 /// Steps of the search for each statement of the list, and at least: a third of a second or so
 /// for a few dozen statements, whose best set is mostly found in the first tenth of it.
@@ -151,6 +154,7 @@ pub fn advise(request: &Request) -> Result<(Analysis, Causes), SelectionError> {
     let patience = (request.time_limit / (USUAL_TIME_LIMIT * long)).clamp(1.0, 10.0);
     if request.queries.len() > MANY {
         setup.limits.search.gap = setup.limits.search.gap.max(GAP_OF_MANY);
+        setup.limits.rounds = setup.limits.rounds.min(ROUNDS_OF_MANY);
     }
     let steps = (STEPS_PER_STATEMENT * request.queries.len() as u64)
         .clamp(LEAST_STEPS, setup.limits.search.steps);
