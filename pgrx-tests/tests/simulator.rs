@@ -10,7 +10,7 @@ use indexpilot_sim::server::{Contents, Server};
 use indexpilot_sim::session::{ProtocolChoice, Session};
 use indexpilot_sim::traffic::{self, Pace, Plan};
 use indexpilot_sim::{catalog, demo, report, seed, verify};
-use indexpilot_tests::Cluster;
+use indexpilot_tests::{Cluster, lacks_module};
 use indicatif::ProgressBar;
 
 fn plain() -> (Cluster, Server) {
@@ -165,6 +165,9 @@ fn every_major_runs_every_pattern_by_both_protocols_with_equal_results() {
 
 #[test]
 fn the_demonstration_compares_reports_and_leaves_nothing() {
+    if lacks_module("pg_trgm") {
+        return;
+    }
     let (cluster, server) = plain();
     let databases = || {
         cluster
