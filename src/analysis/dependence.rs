@@ -4,13 +4,14 @@
 //! Looked at are columns that a statement compares with values together, or groups by together,
 //! where such statements take a noticeable share of the time. Partitioned tables are not sampled.
 
+use super::statistics::of_statistics;
 use crate::pg::spi;
 use crate::pg::transaction::{self, ServerError};
 use crate::pg::whatif::{Planner, SampledTable};
 use indexpilot_advisor::dependence::{
     Column, FACTOR, Finding, MOST_COLUMNS, ROWS, Sample, expected_groups, findings,
 };
-use indexpilot_advisor::plan::{Gain, MS_PER_UNIT, Recommendation};
+use indexpilot_advisor::plan::Recommendation;
 use indexpilot_advisor::selection::Pulse;
 use indexpilot_advisor::workload::Statement;
 use indexpilot_model::hash::StableHash;
@@ -28,10 +29,6 @@ const SHARE: f64 = 0.01;
 const RELATIONS: usize = 20;
 /// Rows below which a table's plans are all alike.
 const SMALLEST: f64 = 1_000.0;
-/// Pages that ANALYZE reads with the default target.
-const SAMPLED_PAGES: f64 = 30_000.0;
-/// Statements named.
-const STATEMENTS: usize = 10;
 
 /// Sets of attributes with the statements that use them.
 type Sets = BTreeMap<Vec<i16>, BTreeSet<usize>>;
@@ -327,35 +324,14 @@ fn recommendation(
         concerned.len(),
         concerned.first().map_or("", |first| first.label.as_str())
     );
-    Some(Recommendation {
+    let kind = IntentKind::CreateStatistics(Statistics::on(&relation, kinds, columns));
+    Some(of_statistics(
         identity,
-        kind: IntentKind::CreateStatistics(Statistics::on(&relation, kinds, columns)),
-        // What better knowledge will save is not known before it is there.
-        benefit: 0.0,
-        saved_ms_per_day: 0.0,
-        bytes: 0,
-        build_ms: known.pages.min(SAMPLED_PAGES) * MS_PER_UNIT,
-        write_ms_per_day: 0.0,
-        break_even_calls: None,
-        confidence: 1.0,
-        statements: concerned
-            .into_iter()
-            .take(STATEMENTS)
-            .map(|statement| Gain {
-                statement: statement.id,
-                label: statement.label.clone(),
-                cost_before: None,
-                cost_after: None,
-                calls_per_day: statement.calls_per_day,
-                saved_ms: 0.0,
-                key: None,
-                plans: None,
-            })
-            .collect(),
-        tenants: Vec::new(),
-        reason,
-        rule: "it is for indexes; statistics need no upkeep but ANALYZE".into(),
-        alternatives: Vec::new(),
+        kind,
         relation,
-    })
+        known.pages,
+        concerned,
+        reason,
+        "it is for indexes; statistics need no upkeep but ANALYZE",
+    ))
 }

@@ -88,7 +88,7 @@ fn recommendation(
     pages: f64,
     statements: &[Statement],
 ) -> Recommendation {
-    let mut concerned: Vec<&Statement> = statements
+    let concerned: Vec<&Statement> = statements
         .iter()
         .filter(|statement| {
             statement
@@ -98,14 +98,37 @@ fn recommendation(
                 .any(|instance| instance.relation.oid == relation.oid)
         })
         .collect();
+    let identity = StableHash::new()
+        .field(b"analyze")
+        .field(relation.qualified().as_bytes())
+        .finish();
+    let rule = "it is for indexes; statistics need no upkeep";
+    of_statistics(
+        identity,
+        IntentKind::Analyze,
+        relation,
+        pages,
+        concerned,
+        reason,
+        rule,
+    )
+}
+
+/// A recommendation that makes the planner know better: it costs what ANALYZE reads of a table
+/// of so many pages, and what it saves is not known before it is there.
+pub(super) fn of_statistics(
+    identity: u64,
+    kind: IntentKind,
+    relation: RelationName,
+    pages: f64,
+    mut concerned: Vec<&Statement>,
+    reason: String,
+    rule: &str,
+) -> Recommendation {
     concerned.sort_by(|a, b| b.rough_weight().total_cmp(&a.rough_weight()));
     Recommendation {
-        identity: StableHash::new()
-            .field(b"analyze")
-            .field(relation.qualified().as_bytes())
-            .finish(),
-        kind: IntentKind::Analyze,
-        // What better knowledge will save is not known before it is there.
+        identity,
+        kind,
         benefit: 0.0,
         saved_ms_per_day: 0.0,
         bytes: 0,
@@ -129,7 +152,7 @@ fn recommendation(
             .collect(),
         tenants: Vec::new(),
         reason,
-        rule: "it is for indexes; statistics need no upkeep".into(),
+        rule: rule.into(),
         alternatives: Vec::new(),
         relation,
     }

@@ -70,6 +70,17 @@ enum By {
     Density,
 }
 
+/// What each index takes of the first limit.
+fn sizes(layout: &Layout<'_>) -> Vec<f64> {
+    let mut size = vec![0.0; layout.program.indexes.len()];
+    if let Some(limit) = layout.program.limits.first() {
+        for &(i, amount) in &limit.terms {
+            size[i as usize] = amount;
+        }
+    }
+    size
+}
+
 /// Those that would improve if only there were room, most gain first.
 fn wanted(state: &mut State<'_, '_>, free: &[usize], effort: &mut Effort<'_>) -> Vec<(f64, usize)> {
     let mut wanted: Vec<(f64, usize)> = Vec::new();
@@ -140,12 +151,7 @@ fn ejections(
     /// Indexes that may give way to one.
     const MOST: usize = 12;
     let mut any = false;
-    let mut size = vec![0.0; state.chosen.len()];
-    if let Some(limit) = layout.program.limits.first() {
-        for &(i, amount) in &limit.terms {
-            size[i as usize] = amount;
-        }
-    }
+    let size = sizes(layout);
     let wanted = wanted(state, free, effort);
     for &(_, new) in &wanted {
         if !effort.open() || effort.spent() >= end {
@@ -219,12 +225,7 @@ fn swaps(
     let mut any = false;
     // Looked at for every exchange.
     let wanted = wanted(state, free, effort);
-    let mut size = vec![0.0; state.chosen.len()];
-    if let Some(limit) = layout.program.limits.first() {
-        for &(i, amount) in &limit.terms {
-            size[i as usize] = amount;
-        }
-    }
+    let size = sizes(layout);
     let rules: &[By] = if wanted.is_empty() {
         &[By::Gain]
     } else {
