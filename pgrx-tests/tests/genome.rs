@@ -452,3 +452,31 @@ fn dump_and_restore_keep_genome_and_profile() {
         "0"
     );
 }
+
+/// A restore loads one table after the other, and the worker may refresh in between.
+#[test]
+fn a_refresh_in_the_middle_of_a_restore_loses_nothing() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE SCHEMA crm; CREATE TABLE crm.contacts (id int, email text);
+         SELECT indexpilot.genome_bootstrap('{crm}'); SELECT indexpilot.initialize_tenant('42');
+         SELECT indexpilot.disable_field('42', 'contacts', 'email')",
+    );
+    let profile = "SELECT p.tenant || ' ' || g.field_name || ' ' || p.enabled FROM indexpilot.expression_profile AS p \
+         JOIN indexpilot.genome_catalog AS g ON g.id = p.field ORDER BY 1";
+    let before = session.column(profile);
+    assert_eq!(before, ["42 email false", "42 id true"]);
+    // As COPY leaves them: fields of another cluster, their schemas still to come.
+    session.run(
+        "CREATE TEMP TABLE schemas AS SELECT * FROM indexpilot.genome_schema;
+         UPDATE schemas SET system_identifier = 1, schema_oid = 1;
+         UPDATE indexpilot.genome_catalog SET system_identifier = 1, relation_oid = 1;
+         DELETE FROM indexpilot.genome_schema;
+         SELECT FROM indexpilot.genome_refresh();
+         INSERT INTO indexpilot.genome_schema SELECT * FROM schemas;
+         SELECT FROM indexpilot.genome_refresh()",
+    );
+    assert_eq!(session.column(profile), before);
+    assert_equal(&mut session);
+}

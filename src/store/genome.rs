@@ -159,8 +159,13 @@ fn follow_catalog() -> SpiResult<Vec<GenomeChange>> {
                   AND h.attribute_number = l.attribute_number)
             ORDER BY l.relation_oid, l.attribute_number, g.updated_at DESC)
         ), gone AS (
+            -- A dump is restored table by table: fields that come from elsewhere wait for
+            -- the schemas that they are in, or a refresh in between would take them for gone.
             DELETE FROM indexpilot.genome_catalog AS g
             WHERE NOT EXISTS (SELECT FROM anchored AS a WHERE a.id = g.id)
+              AND ((g.system_identifier = $3 AND g.database_oid = $4)
+                  OR EXISTS (SELECT FROM indexpilot.genome_schema AS s
+                      WHERE s.schema_name = g.schema_name))
             RETURNING g.*
         ), forgotten AS (
             DELETE FROM indexpilot.expression_profile AS p USING gone WHERE p.field = gone.id
