@@ -7,7 +7,7 @@ use super::stored_bytes::datum_bytes;
 use crate::pg::compat::planner as compat;
 use indexpilot_sizing::KeyGroup;
 use indexpilot_sizing::duplicates::{self, Place};
-use indexpilot_sizing::page::{TUPLE_HEADER, max_align};
+use indexpilot_sizing::page::TUPLE_HEADER;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,12 +18,14 @@ pub(super) struct Column {
     /// Of the type; negative where values vary.
     length: i16,
     /// Bytes.
-    alignment: f64,
+    alignment: u64,
     /// Equal values have equal hashes; a null has one of its own.
     hashes: Vec<u32>,
     /// As an index stores them.
-    bytes: Vec<f32>,
+    bytes: Vec<u32>,
     nulls: Vec<bool>,
+    /// No nulls, and all values take the same room.
+    uniform: bool,
 }
 
 /// A null's hash.
@@ -33,10 +35,11 @@ impl Column {
     fn empty(length: i16, align: u8) -> Self {
         Column {
             length,
-            alignment: alignment(align),
+            alignment: alignment(align) as u64,
             hashes: Vec::new(),
             bytes: Vec::new(),
             nulls: Vec::new(),
+            uniform: length > 0,
         }
     }
 
@@ -46,14 +49,15 @@ impl Column {
         self.nulls.push(null);
         if null {
             self.hashes.push(NULL);
-            self.bytes.push(0.0);
+            self.bytes.push(0);
+            self.uniform = false;
             return;
         }
         // SAFETY: the caller's promise.
         unsafe {
             self.hashes
                 .push(compat::datum_hash(value, by_value, self.length));
-            self.bytes.push(datum_bytes(value, self.length) as f32);
+            self.bytes.push(datum_bytes(value, self.length) as u32);
         }
     }
 
@@ -178,28 +182,33 @@ fn mixed(value: u64) -> u64 {
 
 /// Mean bytes of index tuples over `keys`, aligned (itup.h, heap_fill_tuple).
 pub(super) fn mean_tuple_bytes(keys: &[Rc<Column>]) -> f64 {
+    // MAXALIGN of x86-64 and arm64, and of the header with a bitmap of nulls.
+    const WORD: u64 = 8;
+    let header = TUPLE_HEADER as u64;
     let rows = keys.first().map_or(0, |key| key.nulls.len());
-    let mut total = 0.0;
+    // Fixed widths without a null: one row is like the other.
+    let rows = if keys.iter().all(|key| key.uniform) {
+        rows.min(1)
+    } else {
+        rows
+    };
+    let mut total = 0;
     for row in 0..rows {
         let mut any_null = false;
-        let mut data = 0.0f64;
+        let mut data = 0u64;
         for key in keys {
             if key.nulls[row] {
                 any_null = true;
                 continue;
             }
-            let bytes = f64::from(key.bytes[row]);
-            if key.length > 0 || bytes > 127.0 {
-                data = (data / key.alignment).ceil() * key.alignment;
+            let bytes = u64::from(key.bytes[row]);
+            if key.length > 0 || bytes > 127 {
+                data = data.next_multiple_of(key.alignment);
             }
             data += bytes;
         }
-        let header = if any_null {
-            max_align(TUPLE_HEADER + 4.0)
-        } else {
-            TUPLE_HEADER
-        };
-        total += max_align(header + data);
+        let header = if any_null { header + WORD } else { header };
+        total += (header + data).next_multiple_of(WORD);
     }
-    total / rows.max(1) as f64
+    total as f64 / rows.max(1) as f64
 }

@@ -22,6 +22,9 @@ pub enum Halt {
     Hurry,
 }
 
+/// So many options of a statement are all shown to the planner when combinations are explored.
+const SHORT: usize = 64;
+
 /// The planner port with its accounting.
 pub struct Asker<'a> {
     port: &'a mut dyn WhatIf,
@@ -113,6 +116,12 @@ impl Pricing {
             .collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    /// What exists and what any plan has used.
+    fn promising(&self) -> OptionSet {
+        let answers = self.lattice.answers().iter();
+        answers.fold(self.current, |all, answer| all.union(&answer.used))
     }
 
     fn known(&mut self, set: OptionSet, price: &Price, caution: &Caution) -> Known {
@@ -296,15 +305,14 @@ impl<'a> Asker<'a> {
                 }
             }
         }
-        self.descend(
-            statement,
-            pricing,
-            pricing.all,
-            pricing.all,
-            bare.cost,
-            end,
-            tolerance,
-        )
+        // Looking at an index is what planning costs: in long lists, combinations of those that
+        // plans have used so far.
+        let from = if relations.len() > 1 && pricing.all.len() > SHORT {
+            pricing.promising()
+        } else {
+            pricing.all
+        };
+        self.descend(statement, pricing, from, from, bare.cost, end, tolerance)
     }
 
     /// Best plan first: takes each used option of `scope` away in turn and asks again,

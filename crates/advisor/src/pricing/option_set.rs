@@ -58,7 +58,11 @@ impl OptionSet {
 
     /// Members, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..Self::CAPACITY).filter(|&k| self.has(k))
+        self.0.iter().enumerate().flat_map(|(w, &word)| {
+            let rest = std::iter::successors(Some(word), |rest| Some(rest & rest.wrapping_sub(1)));
+            rest.take_while(|rest| *rest != 0)
+                .map(move |rest| w * 64 + rest.trailing_zeros() as usize)
+        })
     }
 }
 
