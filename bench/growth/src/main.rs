@@ -118,7 +118,8 @@ fn main() {
     let rows = setting("ROWS", 20_000u64);
     // A list of thousands needs more than the default to be looked at at all.
     let least = setting("TIME_LIMIT", 30.0f64);
-    let limit = |statements: usize| least.max(0.024 * statements as f64);
+    let per_thousand = setting("PER_1000", 24.0f64);
+    let limit = |statements: usize| least.max(per_thousand * statements as f64 / 1000.0);
     let sizes = setting("STATEMENTS", "100 250 500 1000 2500 5000".to_owned());
     let cluster = Cluster::builder()
         .conf(
@@ -130,7 +131,7 @@ fn main() {
     session.run("CREATE EXTENSION indexpilot");
     workload::load(&mut session, rows);
     println!(
-        "seed {seed}, {} tables of {rows} rows on average, time_limit {least} s, 24 for each 1,000 where that is more\n",
+        "seed {seed}, {} tables of {rows} rows on average, time_limit {least} s, {per_thousand} for each 1,000 where that is more\n",
         workload::TABLES
     );
     println!("statements    CPU s  own MB  indexes   index MB");

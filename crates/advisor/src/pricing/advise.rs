@@ -16,6 +16,9 @@ pub struct PricingLimits {
     pub calls: u64,
     /// Planner calls to explore one statement.
     pub calls_per_statement: u64,
+    /// Planner calls to explore all of them: in long lists each gets an equal share, because
+    /// the first calls tell most.
+    pub exploring_calls: u64,
     /// Share of the possible saving that the statements looked at closely must hold.
     pub coverage: f64,
     /// Statements looked at closely, at most.
@@ -38,10 +41,11 @@ impl Default for PricingLimits {
         PricingLimits {
             calls: 200_000,
             calls_per_statement: 48,
+            exploring_calls: 96_000,
             // Where full scans dominate, a good set leaves a hundredth of the time: the last
             // hundredth that could be saved would be as much again.
             coverage: 0.999,
-            statements: 2_000,
+            statements: 5_000,
             few: 400,
             // The median error of a hypothetical price is about a per cent; two are noise.
             tolerance: 0.02,
@@ -126,7 +130,10 @@ pub fn advise(
         if halted || hurried {
             break;
         }
-        let (calls, tolerance) = (limits.calls_per_statement, limits.tolerance / 4.0);
+        let calls = limits
+            .calls_per_statement
+            .min(limits.exploring_calls / explored.len() as u64);
+        let tolerance = limits.tolerance / 4.0;
         match asker.explore(&workload.statements[q], &mut pricings[q], calls, tolerance) {
             Ok(()) => {}
             Err(Halt::Cancelled) => return Err(SelectionError::Cancelled),
