@@ -3,6 +3,7 @@
 
 use indexpilot_advisor::candidates::{self, Source};
 use indexpilot_advisor::plan::{self, Recommendation, Refusal};
+use indexpilot_advisor::pricing::calibration::Measured;
 use indexpilot_advisor::pricing::{self, Advice, Caution, PricingLimits};
 use indexpilot_advisor::selection::{Pulse, SelectionError};
 use indexpilot_advisor::workload::Statement;
@@ -146,13 +147,13 @@ pub fn analyse(
             }
         })?;
     // 4. Prices and choice.
-    let advice = pricing::advise(
+    let caution = pricing::calibration::calibrated(
         port,
-        &assembled.workload,
+        &measured(statements, &relations),
         setup.caution,
-        setup.limits,
         pulse,
     )?;
+    let advice = pricing::advise(port, &assembled.workload, caution, setup.limits, pulse)?;
     for (statement, report) in statements.iter().zip(&advice.statements) {
         if let Some(why) = &report.failed {
             not_analysed.push(NotAnalysed {
@@ -172,6 +173,32 @@ pub fn analyse(
         options: assembled.known.len(),
         advice,
     })
+}
+
+/// Statements on relations where we built something, heaviest first.
+fn measured<'a>(
+    statements: &'a [Statement],
+    relations: &BTreeMap<Oid, RelationInfo>,
+) -> Vec<Measured<'a>> {
+    let mut measured: Vec<Measured<'a>> = statements
+        .iter()
+        .map(|statement| Measured {
+            id: statement.id,
+            load: &statement.load,
+            ours: statement
+                .relations()
+                .iter()
+                .filter_map(|oid| relations.get(oid))
+                .flat_map(|relation| &relation.indexes)
+                .filter(|index| index.ours && index.valid)
+                .map(|index| index.oid)
+                .collect(),
+        })
+        .filter(|one| !one.ours.is_empty())
+        .collect();
+    let heavy = |one: &Measured<'_>| one.load.seen_ms().unwrap_or(0.0);
+    measured.sort_by(|a, b| heavy(b).total_cmp(&heavy(a)).then(a.id.cmp(&b.id)));
+    measured
 }
 
 fn check(pulse: &mut dyn FnMut() -> Pulse) -> Result<(), SelectionError> {

@@ -20,7 +20,7 @@
 //! the filter is on another column, the correlation of both with the heap says how far one
 //! order is the other, by its square as in `cost_index`.
 //!
-//! The amounts are calibrated from measured plans by [`Caution::calibrate`].
+//! The amounts are calibrated from measured plans ([`super::calibration`]).
 
 use indexpilot_model::price::{PlanTraits, Price};
 

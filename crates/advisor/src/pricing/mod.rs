@@ -12,6 +12,7 @@
 //! Tuning", SIGMOD 2024). Whatever is chosen is priced for real in the end ([`verify`]).
 
 pub mod advise;
+pub mod calibration;
 pub mod caution;
 pub mod explore;
 pub mod lattice;
