@@ -153,6 +153,7 @@ pub fn advise(
         EXACT
     };
     let mut search = limits.search;
+    let least_steps = (limits.search.steps / 8).max(40_000 * workload.statements.len() as u64);
     let (mut calls, mut derived) = (asker.calls, asker.derived);
     let mut left = limits.calls.saturating_sub(calls);
     let mut settled: Option<(Problem, Solution)> = None;
@@ -166,12 +167,15 @@ pub fn advise(
         base.set(&mut problem);
         // (The search asks the pulse before it starts.)
         let recent = &visited[visited.len().saturating_sub(SEEDS)..];
-        let solution = solve_from(&problem, recent, search, pulse)?;
+        let mut limits_now = search;
+        if !fine {
+            limits_now.steps = (search.steps / COARSE_STEPS).max(least_steps);
+        }
+        let solution = solve_from(&problem, recent, limits_now, pulse)?;
         let priced_right = base.agrees(&problem, &solution.chosen);
         // The rounds share the steps; a later one starts from the earlier answers, but has to
         // get somewhere else where new prices say so.
-        let least = (limits.search.steps / 8).max(40_000 * workload.statements.len() as u64);
-        search.steps = search.steps.saturating_sub(solution.steps).max(least);
+        search.steps = search.steps.saturating_sub(solution.steps).max(least_steps);
         if !visited.contains(&solution.chosen) {
             visited.push(solution.chosen.clone());
         }
@@ -311,8 +315,10 @@ pub fn advise(
 /// costs more than older ones are worth.
 const SEEDS: usize = 3;
 
-/// How many times the gap is enough for an answer that is checked and solved again.
+/// How many times the gap is enough for an answer that is checked and solved again, and which
+/// part of the steps.
 const COARSE: f64 = 4.0;
+const COARSE_STEPS: u64 = 4;
 
 /// The time that the price of room and the least share refer to: what the statements take
 /// under the choice itself. What they take now would make room dear before the first index and
