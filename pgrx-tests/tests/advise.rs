@@ -139,6 +139,33 @@ fn the_budget_holds_and_is_in_bytes() {
     assert!(bytes <= 3_000_000, "{bytes}");
 }
 
+/// Half of the rows have a value of their own beside names that many share: in a small sample
+/// nothing tells how many such values there are.
+#[test]
+fn an_index_over_documents_is_as_large_as_advised() {
+    let cluster = Cluster::builder().start();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE EXTENSION indexpilot;
+         CREATE TABLE documents AS
+         SELECT g AS id, jsonb_build_object('segment', 'segment ' || hashint4(g) % 400)
+             || CASE WHEN g % 2 = 0 THEN jsonb_build_object('account', md5(g::text)) ELSE '{}' END
+             AS data
+         FROM generate_series(1, 150000) AS g",
+    );
+    session.run("VACUUM ANALYZE documents");
+    let advised = session.number(
+        r#"SELECT bytes FROM indexpilot.advise(ARRAY[
+               $$SELECT id FROM documents WHERE data @> '{"account": "none"}'$$])"#,
+    );
+    session.run("CREATE INDEX built ON documents USING gin (data jsonb_path_ops)");
+    let built = session.number("SELECT pg_relation_size('built')");
+    assert!(
+        (0.7..1.4).contains(&(advised / built)),
+        "{advised} instead of {built}"
+    );
+}
+
 #[test]
 fn a_hot_updated_column_is_refused_and_without_updates_chosen() {
     let cluster = Cluster::with_extension();

@@ -113,7 +113,8 @@ fn needs_sample(shape: &Shape) -> bool {
     !is_plain(shape) || !matches!(shape.am_name.as_str(), "btree" | "hash" | "brin")
 }
 
-fn is_plain(shape: &Shape) -> bool {
+/// Holds nothing but attributes, of all rows.
+pub(super) fn is_plain(shape: &Shape) -> bool {
     shape.expressions.is_null() && shape.predicate.is_null()
 }
 
