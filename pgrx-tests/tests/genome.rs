@@ -479,4 +479,60 @@ fn a_refresh_in_the_middle_of_a_restore_loses_nothing() {
     );
     assert_eq!(session.column(profile), before);
     assert_equal(&mut session);
+    // The other way round, as parallel jobs may: the refresh meets schemas without their fields.
+    session.run(
+        "CREATE TEMP TABLE fields AS SELECT id, relation_oid, attribute_number, schema_name,
+             relation_name, field_name, type_name, required, obstacle, index_allowed,
+             default_expression, feature_group, created_at, updated_at
+         FROM indexpilot.genome_catalog;
+         DELETE FROM indexpilot.genome_catalog;
+         SELECT FROM indexpilot.genome_refresh();
+         INSERT INTO indexpilot.genome_catalog (id, system_identifier, database_oid, relation_oid,
+             attribute_number, schema_name, relation_name, field_name, type_name, required, obstacle,
+             index_allowed, default_expression, feature_group, created_at, updated_at)
+         SELECT id, 1, 1, 1, attribute_number, schema_name, relation_name, field_name, type_name,
+             required, obstacle, index_allowed, default_expression, feature_group, created_at, updated_at
+         FROM fields;
+         SELECT FROM indexpilot.genome_refresh()",
+    );
+    assert_eq!(session.column(profile), before);
+    assert_equal(&mut session);
+}
+
+/// The schemas of a dump arrive while a refresh is between two of its statements.
+#[test]
+fn a_restore_in_the_middle_of_a_refresh_loses_nothing() {
+    let cluster = Cluster::with_extension();
+    let mut session = cluster.session();
+    session.run(
+        "CREATE SCHEMA crm; CREATE TABLE crm.contacts (id int, email text); CREATE SCHEMA held;
+         SELECT indexpilot.genome_bootstrap('{crm,held}'); SELECT indexpilot.initialize_tenant('42');
+         CREATE TEMP TABLE schemas AS SELECT * FROM indexpilot.genome_schema WHERE schema_name = 'crm';
+         UPDATE schemas SET system_identifier = 1, schema_oid = 1;
+         UPDATE indexpilot.genome_catalog SET system_identifier = 1, relation_oid = 1;
+         DELETE FROM indexpilot.genome_schema WHERE schema_name = 'crm';
+         UPDATE indexpilot.genome_schema SET system_identifier = 1",
+    );
+    let fields = "SELECT count(*) FROM indexpilot.genome_catalog AS g \
+         JOIN indexpilot.expression_profile AS p ON p.field = g.id";
+    assert_eq!(session.text(fields), "2");
+    // Its first statement has to wait for a row.
+    session.run("BEGIN; SELECT FROM indexpilot.genome_schema FOR UPDATE");
+    std::thread::scope(|scope| {
+        let refresh = scope.spawn(|| {
+            cluster
+                .session()
+                .run("SELECT FROM indexpilot.genome_refresh()");
+        });
+        cluster.wait(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity
+                 WHERE query LIKE '%genome_refresh()' AND wait_event_type = 'Lock')",
+            "t",
+        );
+        session.run("INSERT INTO indexpilot.genome_schema SELECT * FROM schemas; COMMIT");
+        refresh.join().expect("the refresh");
+    });
+    session.run("SELECT FROM indexpilot.genome_refresh()");
+    assert_eq!(session.text(fields), "2");
+    assert_equal(&mut session);
 }

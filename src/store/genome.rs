@@ -114,7 +114,9 @@ pub fn refresh() -> SpiResult<Vec<GenomeChange>> {
     spi::as_extension_owner(|| {
         spi::lock_until_commit(GENOME_LOCK);
         let origin: [DatumWithOid; 2] = [spi::system_identifier().into(), spi::database().into()];
-        // Schemas: those of a restored dump are found by name; those that are gone leave.
+        // Schemas: those of a restored dump are found by name; those that are gone leave. (Each
+        // statement has a snapshot of its own: what a restore brings in between waits for the
+        // next refresh.)
         Spi::run_with_args(
             "UPDATE indexpilot.genome_schema AS g
              SET schema_oid = n.oid, system_identifier = $1, database_oid = $2
@@ -125,8 +127,24 @@ pub fn refresh() -> SpiResult<Vec<GenomeChange>> {
         )?;
         Spi::run_with_args(
             "DELETE FROM indexpilot.genome_schema AS g
-             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n WHERE n.oid = g.schema_oid)
-                OR (g.system_identifier, g.database_oid) IS DISTINCT FROM ($1, $2)",
+             WHERE CASE WHEN (g.system_identifier, g.database_oid) IS DISTINCT FROM ($1, $2)
+                 THEN NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n
+                     WHERE n.nspname = g.schema_name)
+                 ELSE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace AS n
+                     WHERE n.oid = g.schema_oid) END",
+            &origin,
+        )?;
+        // A refresh that came before a dump's fields did (they are restored in parallel) has made
+        // new ones, of which nobody has said anything yet: those of the dump take their places.
+        Spi::run_with_args(
+            "DELETE FROM indexpilot.genome_catalog AS g
+             WHERE g.system_identifier = $1 AND g.database_oid = $2
+               AND g.index_allowed AND g.default_expression AND g.feature_group IS NULL
+               AND NOT EXISTS (SELECT FROM indexpilot.expression_profile AS p WHERE p.field = g.id)
+               AND EXISTS (SELECT FROM indexpilot.genome_catalog AS f
+                   WHERE (f.system_identifier, f.database_oid) IS DISTINCT FROM ($1, $2)
+                     AND (f.schema_name, f.relation_name, f.field_name)
+                       = (g.schema_name, g.relation_name, g.field_name))",
             &origin,
         )?;
         Spi::run(
@@ -165,7 +183,8 @@ fn follow_catalog() -> SpiResult<Vec<GenomeChange>> {
             WHERE NOT EXISTS (SELECT FROM anchored AS a WHERE a.id = g.id)
               AND ((g.system_identifier = $3 AND g.database_oid = $4)
                   OR EXISTS (SELECT FROM indexpilot.genome_schema AS s
-                      WHERE s.schema_name = g.schema_name))
+                      WHERE s.schema_name = g.schema_name
+                        AND s.system_identifier = $3 AND s.database_oid = $4))
             RETURNING g.*
         ), forgotten AS (
             DELETE FROM indexpilot.expression_profile AS p USING gone WHERE p.field = gone.id
