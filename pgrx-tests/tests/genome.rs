@@ -502,10 +502,13 @@ fn a_refresh_in_the_middle_of_a_restore_loses_nothing() {
 /// The schemas of a dump arrive while a refresh is between two of its statements.
 #[test]
 fn a_restore_in_the_middle_of_a_refresh_loses_nothing() {
-    let cluster = Cluster::with_extension();
+    // The worker's own refreshes would come in between.
+    let cluster = Cluster::builder()
+        .conf("indexpilot.disabled_modules = 'worker'")
+        .start();
     let mut session = cluster.session();
     session.run(
-        "CREATE SCHEMA crm; CREATE TABLE crm.contacts (id int, email text); CREATE SCHEMA held;
+        "CREATE EXTENSION indexpilot; CREATE SCHEMA crm; CREATE TABLE crm.contacts (id int, email text); CREATE SCHEMA held;
          SELECT indexpilot.genome_bootstrap('{crm,held}'); SELECT indexpilot.initialize_tenant('42');
          CREATE TEMP TABLE schemas AS SELECT * FROM indexpilot.genome_schema WHERE schema_name = 'crm';
          UPDATE schemas SET system_identifier = 1, schema_oid = 1;
