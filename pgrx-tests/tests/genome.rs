@@ -417,6 +417,10 @@ fn session_bootstrap(cluster: &Cluster) {
         .run("SELECT indexpilot.genome_bootstrap('{crm}')");
 }
 
+/// Which fields each tenant uses.
+const PROFILE: &str = "SELECT p.tenant || ' ' || g.field_name || ' ' || p.enabled FROM indexpilot.expression_profile AS p \
+     JOIN indexpilot.genome_catalog AS g ON g.id = p.field ORDER BY 1";
+
 #[test]
 fn dump_and_restore_keep_genome_and_profile() {
     let cluster = Cluster::with_extension();
@@ -427,9 +431,7 @@ fn dump_and_restore_keep_genome_and_profile() {
          SELECT indexpilot.genome_bootstrap('{crm}'); SELECT indexpilot.initialize_tenant('42');
          SELECT indexpilot.disable_field('42', 'contacts', 'email')",
     );
-    let profile = "SELECT p.tenant || ' ' || g.field_name || ' ' || p.enabled FROM indexpilot.expression_profile AS p \
-         JOIN indexpilot.genome_catalog AS g ON g.id = p.field ORDER BY 1";
-    let before = session.column(profile);
+    let before = session.column(PROFILE);
     assert_eq!(before, ["42 email false", "42 id true"]);
     let dump = cluster.output(cluster.program("pg_dump").args(["-d", "postgres"]), "");
     assert!(dump.ok, "{}", dump.err);
@@ -438,10 +440,10 @@ fn dump_and_restore_keep_genome_and_profile() {
     assert!(restored.ok, "{}", restored.err);
     let mut there = other.session();
     there.run("SELECT FROM indexpilot.genome_refresh()");
-    assert_eq!(there.column(profile), before);
+    assert_eq!(there.column(PROFILE), before);
     assert_equal(&mut there);
     there.run("SELECT indexpilot.enable_field('42', 'contacts', 'email')");
-    assert_eq!(there.column(profile), ["42 email true", "42 id true"]);
+    assert_eq!(there.column(PROFILE), ["42 email true", "42 id true"]);
     assert_equal(&mut there);
     assert_eq!(
         there.text("SELECT count(*) FROM indexpilot.verify_log()"),
@@ -463,9 +465,7 @@ fn a_refresh_in_the_middle_of_a_restore_loses_nothing() {
          SELECT indexpilot.genome_bootstrap('{crm}'); SELECT indexpilot.initialize_tenant('42');
          SELECT indexpilot.disable_field('42', 'contacts', 'email')",
     );
-    let profile = "SELECT p.tenant || ' ' || g.field_name || ' ' || p.enabled FROM indexpilot.expression_profile AS p \
-         JOIN indexpilot.genome_catalog AS g ON g.id = p.field ORDER BY 1";
-    let before = session.column(profile);
+    let before = session.column(PROFILE);
     assert_eq!(before, ["42 email false", "42 id true"]);
     // As COPY leaves them: fields of another cluster, their schemas still to come.
     session.run(
@@ -477,7 +477,7 @@ fn a_refresh_in_the_middle_of_a_restore_loses_nothing() {
          INSERT INTO indexpilot.genome_schema SELECT * FROM schemas;
          SELECT FROM indexpilot.genome_refresh()",
     );
-    assert_eq!(session.column(profile), before);
+    assert_eq!(session.column(PROFILE), before);
     assert_equal(&mut session);
     // The other way round, as parallel jobs may: the refresh meets schemas without their fields.
     session.run(
@@ -495,7 +495,7 @@ fn a_refresh_in_the_middle_of_a_restore_loses_nothing() {
          FROM fields;
          SELECT FROM indexpilot.genome_refresh()",
     );
-    assert_eq!(session.column(profile), before);
+    assert_eq!(session.column(PROFILE), before);
     assert_equal(&mut session);
 }
 

@@ -280,6 +280,25 @@ fn calls_are_few() {
 }
 
 /// A statement that cannot be planned is left out and says so; the rest is advised.
+/// Exploring has calls for all statements together: in a long list each gets its share.
+#[test]
+fn a_long_list_shares_the_calls_of_exploring() {
+    let calls = |exploring_calls| {
+        let (workload, mut planner) = random_workload(11, 4, 6, 40, 0.0);
+        let limits = PricingLimits {
+            exploring_calls,
+            rounds: 1,
+            ..PricingLimits::default()
+        };
+        let go_on = &mut || Pulse::Continue;
+        let advice = advise(&mut planner, &workload, Caution::NONE, limits, go_on).unwrap();
+        assert!(advice.verified);
+        advice.calls
+    };
+    let (all, few) = (calls(96_000), calls(40));
+    assert!(4 * few < 3 * all, "{few} beside {all}");
+}
+
 #[test]
 fn a_broken_statement_does_not_end_the_run() {
     let (workload, mut planner) = random_workload(3, 2, 4, 6, 0.0);

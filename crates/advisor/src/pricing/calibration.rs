@@ -81,7 +81,9 @@ fn observation(
 ) -> Option<Observation> {
     let sure = |price: &Price| price.cost > 0.0 && price.traits.early_stops.is_empty();
     let plain = inner_work(&before.traits).iter().sum::<f64>() <= 0.0;
-    if !sure(now) || !sure(before) || !plain || before.cost <= PRESENT * now.cost {
+    // (Nor is it a pair where one measured plan could count as either.)
+    let apart = before.cost > SAME * PRESENT * now.cost;
+    if !sure(now) || !sure(before) || !plain || !apart {
         return None;
     }
     let mean_ms = |same: &dyn Fn(f64) -> bool| {
@@ -263,6 +265,16 @@ mod tests {
             })
             .collect();
         assert_eq!(loop_found(&unseen, &[OURS], &mut join), base);
+        // One plan between the two costs could be either.
+        let (cost, loops) = cost_now(StatementId(0));
+        let (now, before) = (price(cost, loops), price(4.0 * cost, 0.0));
+        let between = [PlanTime {
+            calls: 20.0,
+            ms: 20.0,
+            cost: 20.0 * 2.5 * cost,
+        }];
+        let caution = Caution::default();
+        assert_eq!(observation(&between, &now, &before, &caution), None);
     }
 
     #[test]
