@@ -5,20 +5,27 @@ mod jobs;
 use indexpilot_tests::{PATIENCE, past_traffic, wait_for};
 use jobs::Ground;
 
+/// The statement whose history is made up.
+fn statement(ground: &Ground) {
+    ground.session().run(
+        "INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, memory_id,
+             query_id, role_name, role_oid, top_level, kind, query, relations, first_seen,
+             last_seen, errors, plannings, planning_ms)
+         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 1, 'postgres', 10, true,
+             'select', 'q', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
+         FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database()",
+    );
+}
+
 /// History is put into the tables as capture would have: half a day of five-minute blocks
 /// before and two hours after, with another plan and `factor` times the latency. The plan
 /// after reads the index if `read`.
 fn history(ground: &Ground, factor: f64, read: bool, job: &str) {
+    statement(ground);
     ground.session().run(&format!(
         "UPDATE indexpilot.verification SET before_until = now() - interval '2 hours',
              after_from = now() - interval '2 hours'
          WHERE mutation = (SELECT mutation FROM indexpilot.job WHERE id = '{job}');
-         INSERT INTO indexpilot.statement (id, system_identifier, database_oid, identity, memory_id, query_id,
-             role_name, role_oid, top_level, kind, query, relations, first_seen, last_seen,
-             errors, plannings, planning_ms)
-         SELECT gen_random_uuid(), c.system_identifier, d.oid, 4711, 1, 1, 'postgres', 10, true,
-             'select', 'q', ARRAY['\"crm\".\"contacts\"'], now(), now(), 0, 1, 1
-         FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database();
          INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
              square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
              shared_written, temp_read, temp_written, wal_bytes, histogram)
@@ -264,4 +271,136 @@ fn a_plan_trap_is_taken_back_by_itself_and_not_built_again() {
         1.0
     );
     ground.is_clean();
+}
+
+/// Ten executions' worth of blocks, `from` to `to` blocks of five minutes ago, with a plan and a
+/// bucket of the histogram.
+fn blocks(ground: &Ground, from: i32, to: i32, plan: i32, bucket: i32) {
+    ground.session().run(&format!(
+        "DELETE FROM indexpilot.statement_stats AS t USING generate_series({to}, {from}) AS b
+         WHERE t.bucket = date_bin('5 minutes', now(), 'epoch') - make_interval(mins => b * 5);
+         INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
+             square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
+             shared_written, temp_read, temp_written, wal_bytes, histogram)
+         SELECT s.id, date_bin('5 minutes', now(), 'epoch') - make_interval(mins => b * 5), {plan},
+             100, 100, 100, 100, 1, 1, 100, 100, 0, 0, 0, 0, 0, 0,
+             jsonb_build_object(({bucket} + b % 3)::text, 100)
+         FROM indexpilot.statement AS s, generate_series({to}, {from}) AS b
+         WHERE s.identity = 4711"
+    ));
+}
+
+/// State and reason of the build of `name`, once it is what `wanted` says; looks are asked for
+/// until then.
+fn judged(ground: &Ground, name: &str, wanted: impl Fn(&str, &str) -> bool) {
+    wait_for(&format!("the verdict on {name}"), PATIENCE, || {
+        let mut session = ground.session();
+        session
+            .run("UPDATE indexpilot.verification SET next_look = now() WHERE state = 'measuring'");
+        let rows = session.rows(&format!(
+            "SELECT state, reason FROM indexpilot.verification
+             WHERE kind <> 'revert' AND intent #>> '{{kind,name}}' = '{name}'"
+        ));
+        let text = |i: usize| rows[0][i].clone().unwrap_or_default();
+        if wanted(&text(0), &text(1)) {
+            Ok(())
+        } else {
+            Err(format!("{rows:?}"))
+        }
+    });
+}
+
+/// Two indexes of one night, of which a plan reads both and takes eight times as long as before:
+/// the later one is taken back, and the plan that is left then judges the earlier one.
+#[test]
+fn of_two_indexes_in_a_slower_plan_the_last_is_taken_back_first() {
+    for (later, state) in [(150, "kept"), (208, "reverted")] {
+        let ground = Ground::new();
+        let mut session = ground.session();
+        let first = ground.create_index("contacts", &[(2, "email")], "ip_first");
+        ground.ends(&first, "succeeded");
+        let second = ground.create_index("contacts", &[(3, "name")], "ip_second");
+        ground.ends(&second, "succeeded");
+        statement(&ground);
+        // A look before the history is whole would see half of it.
+        session.run(
+            "UPDATE indexpilot.verification SET next_look = now() + interval '1 day',
+                 before_until = now() - interval '125 minutes',
+                 after_from = now() - CASE WHEN intent #>> '{kind,name}' = 'ip_first'
+                     THEN interval '120 minutes' ELSE interval '118 minutes' END;
+             INSERT INTO indexpilot.statement_plan
+             SELECT s.id, p, coalesce((SELECT array_agg(v.index_oid)
+                 FROM indexpilot.verification AS v
+                 WHERE p = 2 OR p = 3 AND v.intent #>> '{kind,name}' = 'ip_first'), '{}')
+             FROM indexpilot.statement AS s, generate_series(1, 3) AS p
+             WHERE s.identity = 4711",
+        );
+        blocks(&ground, 140, 26, 1, 160);
+        blocks(&ground, 23, 12, 2, 208);
+        // The one that was built first is looked at first, and waits.
+        session.run(
+            "UPDATE indexpilot.verification SET next_look = now()
+             WHERE intent #>> '{kind,name}' = 'ip_first'",
+        );
+        wait_for("the first to wait", PATIENCE, || {
+            let found = session.column(
+                "SELECT state || ': ' || reason FROM indexpilot.verification
+                 WHERE intent #>> '{kind,name}' = 'ip_first'",
+            );
+            let waits = "; \"ip_second\" was built later and is judged first";
+            if found[0].starts_with("measuring: statement 0000000000001267 takes")
+                && found[0].ends_with(waits)
+            {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+        judged(&ground, "ip_second", |state, _| state == "reverted");
+        ground
+            .cluster
+            .wait("SELECT to_regclass('crm.ip_second') IS NULL", "t");
+        wait_for("the revert to be under measurement", PATIENCE, || {
+            let found = session.column("SELECT kind FROM indexpilot.verification");
+            if found.iter().any(|kind| kind == "revert") {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+        judged(&ground, "ip_first", |state, reason| {
+            // What the plan took that is gone now does not count any more.
+            state == "measuring" && !reason.contains("takes")
+        });
+        session.run(
+            "UPDATE indexpilot.verification SET before_until = now() - interval '60 minutes',
+                 after_from = now() - interval '58 minutes' WHERE kind = 'revert'",
+        );
+        // Without it the plan reads the first alone, and is fast, or as slow as with both.
+        blocks(&ground, 11, 1, 3, later);
+        judged(&ground, "ip_first", |now, _| now == state);
+        let gone = if state == "kept" { "f" } else { "t" };
+        ground
+            .cluster
+            .wait("SELECT to_regclass('crm.ip_first') IS NULL", gone);
+        if state == "kept" {
+            // An hour of bad plans after a night of good ones: it did help to take it back.
+            wait_for("the revert to be confirmed", PATIENCE, || {
+                session.run(
+                    "UPDATE indexpilot.verification SET next_look = now()
+                     WHERE state = 'measuring'",
+                );
+                let found = session.column(
+                    "SELECT state || ': ' || reason FROM indexpilot.verification
+                     WHERE kind = 'revert'",
+                );
+                if found[0].starts_with("confirmed: taking it back saved 9") {
+                    Ok(())
+                } else {
+                    Err(format!("{found:?}"))
+                }
+            });
+        }
+        ground.is_clean();
+    }
 }

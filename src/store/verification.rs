@@ -27,6 +27,8 @@ pub struct Open {
     pub expired: bool,
     /// Days since it was done.
     pub days: f64,
+    /// It is judged already, and is to be taken back.
+    pub reverted: bool,
 }
 
 /// One statement's measurements.
@@ -50,6 +52,36 @@ pub struct Measured {
 const BEFORE_HOURS: i32 = 24;
 /// Hours after which an action without enough evidence expires.
 const EXPIRES_HOURS: i32 = 72;
+
+/// Hours that an action has at least after it had to wait for the verdict on a later one.
+const AFTER_WAIT_HOURS: i32 = 24;
+
+/// What counts as before action $1, and as after it ($2 are the hours before).
+///
+/// Before a revert is the time in which what it took back was there: a day of good plans would
+/// hide the hour of bad ones that it ended.
+const SIDES: &str = "sides AS (
+    SELECT v.system_identifier, v.database_oid, v.intent, v.before_until, v.after_from,
+        greatest(v.before_until - make_interval(hours => $2),
+            (SELECT o.after_from FROM indexpilot.job AS j
+             JOIN indexpilot.verification AS o ON o.mutation = j.parent
+             WHERE j.mutation = v.mutation AND v.kind = 'revert')) AS before_from
+    FROM indexpilot.verification AS v WHERE v.mutation = $1)";
+
+/// From when on a statement `s` counts as after the action in `sides AS v`: not while there was a
+/// later index that its plans read too, or, as it writes, kept up, and that has been taken back.
+/// What it took then is no other index's doing. (Which parts a partitioned index had is not known
+/// any more; it counts for all statements on the table.)
+const AFTER_FROM: &str = "greatest(v.after_from, (
+    SELECT max(r.after_from) FROM indexpilot.verification AS r
+    WHERE r.system_identifier = v.system_identifier AND r.database_oid = v.database_oid
+      AND r.kind = 'revert' AND r.after_from > v.after_from
+      AND (EXISTS (SELECT FROM indexpilot.statement_plan AS p
+                   WHERE p.statement = s.id AND r.index_oid = ANY (p.indexes))
+           OR r.intent #> '{relation,oid}' = v.intent #> '{relation,oid}'
+              AND (s.kind <> 'select' OR EXISTS (
+                  SELECT FROM pg_class AS c WHERE c.relkind = 'p'
+                      AND c.oid = (r.intent #>> '{relation,oid}')::oid)))))";
 
 /// Puts an action under measurement; it was begun at `started` (microseconds since the epoch).
 ///
@@ -96,18 +128,58 @@ pub fn begin(
 /// # Errors
 /// What SPI reports.
 pub fn due() -> SpiResult<Vec<Open>> {
+    open(
+        "v.system_identifier = $1 AND v.database_oid = $2
+         AND v.state = 'measuring' AND v.next_look <= clock_timestamp()",
+        &[spi::system_identifier().into(), spi::database().into()],
+    )
+}
+
+/// Builds later than this one that may have slowed these statements instead, the latest first:
+/// a plan that runs since reads both indexes, or the statement writes to the table of both. They
+/// are under measurement, or are being taken back at this moment.
+///
+/// # Errors
+/// What SPI reports.
+pub fn later_suspects(mutation: Uuid, statements: Vec<Uuid>) -> SpiResult<Vec<Open>> {
+    open(
+        "v.intent #>> '{kind,action}' = 'create_index' AND v.kind <> 'revert'
+         AND (v.state = 'measuring' OR v.state = 'reverted' AND EXISTS (
+             SELECT FROM indexpilot.job AS j WHERE j.parent = v.mutation
+                 AND j.state IN ('queued', 'waiting', 'running', 'cleaning')))
+         AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v.index_oid)
+         AND EXISTS (
+             SELECT FROM indexpilot.verification AS e
+             JOIN indexpilot.statement AS s ON s.id = ANY ($2)
+             WHERE e.mutation = $1 AND v.after_from > e.after_from
+               AND v.system_identifier = e.system_identifier AND v.database_oid = e.database_oid
+               AND (s.kind <> 'select'
+                        AND v.intent #> '{relation,oid}' = e.intent #> '{relation,oid}'
+                    OR EXISTS (
+                        SELECT FROM indexpilot.statement_plan AS p
+                        JOIN indexpilot.statement_stats AS t ON t.statement = p.statement
+                            AND t.plan = p.plan AND t.bucket >= v.after_from
+                        WHERE p.statement = s.id
+                          AND p.indexes && (SELECT array_agg(r.relid::oid) || v.index_oid
+                                            FROM pg_partition_tree(v.index_oid) AS r)
+                          AND p.indexes && (SELECT array_agg(r.relid::oid) || e.index_oid
+                                            FROM pg_partition_tree(e.index_oid) AS r))))
+         ORDER BY v.after_from DESC",
+        &[mutation.into(), statements.into()],
+    )
+}
+
+fn open(condition: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> SpiResult<Vec<Open>> {
+    let sql = format!(
+        "SELECT v.mutation, v.intent::text, v.index_oid, v.amcheck,
+             v.expires_at <= clock_timestamp(),
+             (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8, v.kind,
+             v.state = 'reverted'
+         FROM indexpilot.verification AS v WHERE {condition}"
+    );
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(
-                "SELECT v.mutation, v.intent::text, v.index_oid, v.amcheck,
-                     v.expires_at <= clock_timestamp(),
-                     (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8, v.kind
-                 FROM indexpilot.verification AS v
-                 WHERE v.system_identifier = $1 AND v.database_oid = $2
-                   AND v.state = 'measuring' AND v.next_look <= clock_timestamp()",
-                None,
-                &[spi::system_identifier().into(), spi::database().into()],
-            )?;
+            let rows = client.select(sql.as_str(), None, arguments)?;
             let mut open = Vec::with_capacity(rows.len());
             for row in rows {
                 let text = row.get::<String>(2)?.unwrap_or_default();
@@ -122,6 +194,7 @@ pub fn due() -> SpiResult<Vec<Open>> {
                         amcheck: row.get(4)?.unwrap_or_default(),
                         expired: row.get::<bool>(5)?.unwrap_or(false),
                         days: row.get::<f64>(6)?.unwrap_or(0.0),
+                        reverted: row.get::<bool>(8)?.unwrap_or(false),
                     });
                 }
             }
@@ -139,35 +212,35 @@ pub fn measured(mutation: Uuid, relation: &str, using: bool) -> SpiResult<Vec<Me
     let limit = if using { 50 } else { 20 };
     let condition = if using { "" } else { "NOT" };
     let sql = format!(
-        "WITH chosen AS (
+        "WITH {SIDES}, chosen AS (
              SELECT s.id, s.identity, s.kind, sum(t.total_ms) AS time
-             FROM indexpilot.verification AS v
+             FROM sides AS v
              JOIN indexpilot.statement AS s ON s.system_identifier = v.system_identifier
                  AND s.database_oid = v.database_oid
              JOIN indexpilot.statement_stats AS t ON t.statement = s.id
-                 AND t.bucket >= v.before_until - make_interval(hours => $3)
-             WHERE v.mutation = $1 AND s.kind <> 'utility'
-               AND {condition} $2 = ANY (s.relations)
-             GROUP BY s.id, s.identity, s.kind ORDER BY time DESC LIMIT {limit})
-         SELECT c.id, c.identity, c.kind, c.time,
+                 AND t.bucket >= v.before_from
+             WHERE s.kind <> 'utility' AND {condition} $3 = ANY (s.relations)
+             GROUP BY s.id, s.identity, s.kind ORDER BY time DESC LIMIT {limit}),
+         bounds AS (
+             SELECT s.*, v.before_from, v.before_until, {AFTER_FROM} AS after_from
+             FROM sides AS v CROSS JOIN chosen AS s)
+         SELECT b.id, b.identity, b.kind, b.time,
              (EXTRACT(epoch FROM t.bucket) / 300)::bigint, t.plan, t.histogram::text,
              (t.shared_hit + t.shared_read)::float8 / greatest(t.calls, 1),
-             t.bucket >= v.after_from
-         FROM chosen AS c
-         JOIN indexpilot.verification AS v ON v.mutation = $1
-         JOIN indexpilot.statement_stats AS t ON t.statement = c.id
+             t.bucket >= b.after_from
+         FROM bounds AS b
+         JOIN indexpilot.statement_stats AS t ON t.statement = b.id
          WHERE t.calls > 0
-           AND (t.bucket >= v.after_from
-                OR t.bucket + interval '5 minutes' <= v.before_until
-                   AND t.bucket >= v.before_until - make_interval(hours => $3))
-         ORDER BY c.id, t.bucket"
+           AND (t.bucket >= b.after_from
+                OR t.bucket + interval '5 minutes' <= b.before_until AND t.bucket >= b.before_from)
+         ORDER BY b.id, t.bucket"
     );
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
             let rows = client.select(
                 sql.as_str(),
                 None,
-                &[mutation.into(), relation.into(), BEFORE_HOURS.into()],
+                &[mutation.into(), BEFORE_HOURS.into(), relation.into()],
             )?;
             let mut list: Vec<(Uuid, Measured)> = Vec::new();
             for row in rows {
@@ -254,28 +327,34 @@ pub fn plans_reading(statements: Vec<Uuid>, index: u32) -> SpiResult<Vec<(Uuid, 
 /// # Errors
 /// What SPI reports.
 pub fn by_tenant(mutation: Uuid, statements: Vec<Uuid>) -> SpiResult<Vec<(Uuid, Sample, bool)>> {
+    let sql = format!(
+        "WITH {SIDES}, bounds AS (
+             SELECT s.id, v.before_from, v.before_until, {AFTER_FROM} AS after_from
+             FROM sides AS v JOIN indexpilot.statement AS s ON s.id = ANY ($3)),
+         part AS (
+             SELECT t.statement, t.bucket, t.tenant, t.calls, t.total_ms,
+                 sum(t.calls) OVER (PARTITION BY t.statement, t.tenant)
+                     >= 0.01 * sum(t.calls) OVER (PARTITION BY t.statement) AS large,
+                 t.bucket >= b.after_from AS after
+             FROM bounds AS b
+             JOIN indexpilot.tenant_stats AS t ON t.statement = b.id
+             WHERE t.calls > 0
+               AND (t.bucket >= b.after_from
+                    OR t.bucket + interval '5 minutes' <= b.before_until
+                       AND t.bucket >= b.before_from))
+         SELECT p.statement, (EXTRACT(epoch FROM p.bucket) / 300)::bigint,
+             CASE WHEN p.large THEN p.tenant END, sum(p.calls)::bigint,
+             sum(p.total_ms), p.after
+         FROM part AS p
+         GROUP BY p.statement, p.bucket, CASE WHEN p.large THEN p.tenant END, p.after
+         ORDER BY p.statement, p.bucket"
+    );
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
             let rows = client.select(
-                "WITH part AS (
-                     SELECT t.statement, t.bucket, t.tenant, t.calls, t.total_ms,
-                         sum(t.calls) OVER (PARTITION BY t.statement, t.tenant)
-                             >= 0.01 * sum(t.calls) OVER (PARTITION BY t.statement) AS large,
-                         t.bucket >= v.after_from AS after
-                     FROM indexpilot.verification AS v
-                     JOIN indexpilot.tenant_stats AS t ON t.statement = ANY ($2)
-                     WHERE v.mutation = $1 AND t.calls > 0
-                       AND (t.bucket >= v.after_from
-                            OR t.bucket + interval '5 minutes' <= v.before_until
-                               AND t.bucket >= v.before_until - make_interval(hours => $3)))
-                 SELECT p.statement, (EXTRACT(epoch FROM p.bucket) / 300)::bigint,
-                     CASE WHEN p.large THEN p.tenant END, sum(p.calls)::bigint,
-                     sum(p.total_ms), p.after
-                 FROM part AS p
-                 GROUP BY p.statement, p.bucket, CASE WHEN p.large THEN p.tenant END, p.after
-                 ORDER BY p.statement, p.bucket",
+                sql.as_str(),
                 None,
-                &[mutation.into(), statements.into(), BEFORE_HOURS.into()],
+                &[mutation.into(), BEFORE_HOURS.into(), statements.into()],
             )?;
             let mut found = Vec::with_capacity(rows.len());
             for row in rows {
@@ -348,6 +427,27 @@ pub fn looked(
                 figures.map(|f| f.bounds.1).into(),
                 figures.map(|f| f.used).into(),
             ],
+        )
+    })
+}
+
+/// Leaves an action under measurement, with time left after the wait.
+///
+/// # Errors
+/// What SPI reports.
+pub fn waits(
+    mutation: Uuid,
+    reason: &str,
+    figures: Option<Figures>,
+    seconds: f64,
+) -> SpiResult<()> {
+    looked(mutation, "measuring", reason, figures, seconds)?;
+    spi::as_extension_owner(|| {
+        Spi::run_with_args(
+            "UPDATE indexpilot.verification AS v SET expires_at =
+                 greatest(v.expires_at, clock_timestamp() + make_interval(hours => $2))
+             WHERE v.mutation = $1",
+            &[mutation.into(), AFTER_WAIT_HOURS.into()],
         )
     })
 }

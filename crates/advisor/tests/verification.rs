@@ -251,3 +251,53 @@ fn what_runs_the_same_plan_is_not_blamed() {
     statement.writes = true;
     assert!(matches!(judged(&statement), Verdict::Reverted { .. }));
 }
+
+#[test]
+fn who_speaks_for_a_revert_is_named() {
+    // Buckets are 4.4 % wide: two more are 9 % slower, which no statement alone is taken back for.
+    let with = |place: u64, buckets_before: u32, buckets_after: u32| {
+        let side = |from: i64, to: i64, bucket: u32, plan: u64| -> Vec<Sample> {
+            (from..to)
+                .map(|block| Sample {
+                    block,
+                    stratum: 0,
+                    plan,
+                    histogram: vec![(bucket + (block % 2) as u32, 100)],
+                    buffers: 10.0,
+                })
+                .collect()
+        };
+        let (before, after) = cells(
+            &side(0, 200, buckets_before, 1),
+            &side(200, 400, buckets_after, 2),
+        );
+        StatementEvidence {
+            statement: StatementId(place),
+            writes: false,
+            important: true,
+            before,
+            after,
+            by_tenant: None,
+            reads_index: [(1, false), (2, true)].into(),
+        }
+    };
+    let judged =
+        |evidence: &[StatementEvidence]| judge(evidence, &BTreeMap::new(), &Rules::default());
+    let reverted = |judgement: &indexpilot_advisor::verification::Judgement| {
+        matches!(judgement.verdict, Verdict::Reverted { .. })
+    };
+
+    let together = judged(&[with(1, 300, 302), with(2, 300, 302), with(3, 280, 279)]);
+    assert!(reverted(&together), "{together:?}");
+    assert_eq!(together.slowed, [StatementId(1), StatementId(2)]);
+    assert!(together.compares(&[StatementId(3)]) && !together.compares(&[StatementId(4)]));
+
+    // The one that is slowed most, not all that are slower.
+    let one = judged(&[with(1, 300, 302), with(2, 300, 320), with(3, 300, 316)]);
+    assert!(reverted(&one), "{one:?}");
+    assert_eq!(one.slowed, [StatementId(2)]);
+
+    let none = judged(&[with(1, 300, 280)]);
+    assert!(matches!(none.verdict, Verdict::Kept { .. }), "{none:?}");
+    assert!(none.slowed.is_empty());
+}
