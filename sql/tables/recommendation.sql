@@ -80,7 +80,8 @@ CREATE TABLE indexpilot.analysis (
     empty_because text,
     refused jsonb NOT NULL,
     not_analysed jsonb NOT NULL,
-    goals jsonb NOT NULL DEFAULT '[]'
+    goals jsonb NOT NULL DEFAULT '[]',
+    caution jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX analysis_started ON indexpilot.analysis (started_at);
 COMMENT ON TABLE indexpilot.analysis IS 'one row an analysis: what it looked at, what it refused and left out, and why';
@@ -100,5 +101,6 @@ COMMENT ON COLUMN indexpilot.analysis.empty_because IS 'why nothing is advised; 
 COMMENT ON COLUMN indexpilot.analysis.refused IS 'indexes that were thought of and refused, each with the reason';
 COMMENT ON COLUMN indexpilot.analysis.not_analysed IS 'statements and relations that were left out, each with the reason';
 COMMENT ON COLUMN indexpilot.analysis.goals IS 'what each of the ordered goals came to; empty where there were none; read it through the view goals';
+COMMENT ON COLUMN indexpilot.analysis.caution IS 'planner cost units that nested loops were believed to take more than the planner says: for each descent, each heap fetch out of physical order and each in it; and the pairs of statements measured before and after our builds (pairs) that these come from, 0 where they are what other machines showed; empty where nothing was analysed';
 REVOKE ALL ON TABLE indexpilot.analysis FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('indexpilot.analysis', '');

@@ -14,6 +14,7 @@ use crate::pg::transaction::{self, ServerError};
 use crate::pg::whatif::{Planner, StatementSource};
 use crate::store::captured::{self, Captured};
 use crate::store::expression::DisabledFields;
+use crate::store::mutation_log;
 use crate::store::recommendation::{self, Run, Stored};
 use crate::store::verification;
 use indexpilot_advisor::lifecycle::{State, ban_days};
@@ -29,6 +30,7 @@ use indexpilot_model::{
 use indexpilot_pipeline::{Analysis, analyse};
 use pgrx::spi::SpiResult;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Statements read, those with most time first; the rest is noise by then.
 const MOST_STATEMENTS: i64 = 5_000;
@@ -79,11 +81,21 @@ impl WhatIf for PlannerPort<'_> {
     }
 }
 
-struct CatalogPort<'a>(&'a mut ServerCatalog);
+/// The catalog, with what the log knows of it: which indexes are ours.
+struct CatalogPort<'a> {
+    catalog: &'a mut ServerCatalog,
+    ours: &'a BTreeMap<Oid, u64>,
+}
 
 impl Catalog for CatalogPort<'_> {
     fn relation(&mut self, oid: Oid) -> Option<RelationInfo> {
-        transaction::run(|| self.0.relation(oid)).ok().flatten()
+        let mut found = transaction::run(|| self.catalog.relation(oid))
+            .ok()
+            .flatten()?;
+        for index in &mut found.indexes {
+            index.ours = self.ours.contains_key(&index.oid);
+        }
+        Some(found)
     }
 }
 
@@ -106,6 +118,7 @@ pub fn run_analysis() {
             known: recommendation::all()?,
             outcomes: verification::outcomes()?,
             disabled: DisabledFields::load()?,
+            ours: mutation_log::our_indexes()?,
         };
         Ok((captured, taught))
     };
@@ -133,6 +146,8 @@ struct Taught {
     known: Vec<Stored>,
     outcomes: Vec<Outcome>,
     disabled: DisabledFields,
+    /// Bytes of the indexes that we built, by OID.
+    ours: BTreeMap<Oid, u64>,
 }
 
 fn analyse_captured(
@@ -145,6 +160,7 @@ fn analyse_captured(
         known,
         outcomes,
         disabled,
+        ours,
     } = taught;
     let oldest = captured
         .iter()
@@ -221,9 +237,15 @@ fn analyse_captured(
         };
         setup.plan.banned.insert(identity, why);
     }
-    if config.create_index == Stage::Off {
-        setup.plan.rules.storage_budget = Some(0);
-    }
+    // The budget is for all that we build; what stands has its part of it. (Room that a drop
+    // would make is there once it is made: safeguards look at each build by itself.)
+    let rules = &mut setup.plan.rules;
+    rules.storage_budget = match config.create_index {
+        Stage::Off => Some(0),
+        _ => rules
+            .storage_budget
+            .map(|budget| budget.saturating_sub(ours.values().sum())),
+    };
     let deadline = started + TIME_LIMIT * 1_000_000;
     let hurry = started + EXPLORING * 1_000_000;
     let mut pulse = || {
@@ -239,7 +261,10 @@ fn analyse_captured(
     };
     let mut analysis = analyse(
         &mut PlannerPort(&mut ports.planner),
-        &mut CatalogPort(&mut ports.catalog),
+        &mut CatalogPort {
+            catalog: &mut ports.catalog,
+            ours,
+        },
         &statements,
         &setup,
         &mut pulse,
@@ -320,6 +345,7 @@ fn finish(
                     refused: json!([]),
                     not_analysed: Vec::new(),
                     goals: json!([]),
+                    caution: json!({}),
                 });
             }
         };
@@ -398,6 +424,7 @@ fn finish(
                 .map(|left| (left.what.clone(), left.why.clone()))
                 .collect(),
             goals: goals(analysis),
+            caution: caution(analysis),
         })
     });
     match result {
@@ -443,6 +470,18 @@ fn goals(analysis: &Analysis) -> serde_json::Value {
         })
         .collect::<Vec<_>>()
         .into()
+}
+
+/// By how much nested loops are believed to cost more than the planner says, and how many
+/// measured pairs say so.
+fn caution(analysis: &Analysis) -> serde_json::Value {
+    let found = &analysis.calibrated;
+    json!({
+        "pairs": found.pairs,
+        "descent": found.caution.descent,
+        "scattered_fetch": found.caution.scattered_fetch,
+        "ordered_fetch": found.caution.ordered_fetch,
+    })
 }
 
 fn refused(analysis: &Analysis) -> serde_json::Value {

@@ -4,6 +4,7 @@
 use crate::config;
 use crate::pg::{clock, load, spi};
 use crate::store::job::{self, Job};
+use crate::store::mutation_log;
 use crate::store::pin;
 use crate::worker;
 use indexpilot_guard::{Load, LockSituation, Situation, Space, Tombstone};
@@ -131,22 +132,13 @@ fn space(relation: u32, tablespace: Option<String>) -> SpiResult<Space> {
         Some(location) => location.into(),
         None => data_directory()?,
     };
-    let ours = Spi::get_one::<i64>(
-        "SELECT sum(pg_relation_size(c.oid))::bigint FROM pg_class AS c
-         JOIN pg_namespace AS n ON n.oid = c.relnamespace
-         WHERE c.relkind = 'i' AND EXISTS (SELECT FROM indexpilot.mutation_log AS m
-             WHERE m.kind = 'CREATE_INDEX' AND m.phase = 'intent'
-               AND m.index_schema = n.nspname AND m.index_name = c.relname)",
-    )?;
     let indexes = Spi::get_one_with_args::<i64>(
         "SELECT count(*) FROM pg_index AS i WHERE i.indrelid = $1",
         &[pg_sys::Oid::from(relation).into()],
     )?;
     Ok(Space {
         free: load::free_bytes(&directory),
-        ours: ours
-            .and_then(|bytes| u64::try_from(bytes).ok())
-            .unwrap_or(0),
+        ours: mutation_log::our_indexes()?.values().sum(),
         indexes: indexes
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(0),

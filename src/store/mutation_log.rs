@@ -11,6 +11,7 @@ use pgrx::datum::{DatumWithOid, Uuid};
 use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 /// What this backend's own code is doing to the log right now; the guard trigger lets
 /// nothing else through.
@@ -139,6 +140,44 @@ pub fn history_of(id: Uuid) -> SpiResult<Vec<serde_json::Value>> {
                 entries.extend(row.get::<pgrx::JsonB>(1)?.map(|value| value.0));
             }
             Ok(entries)
+        })
+    })
+}
+
+/// Indexes that are there and that the log says we built, with the parts of partitioned ones,
+/// by OID; the values are bytes (0 for a partitioned index itself).
+///
+/// By name, as people and a restored dump know them: a rebuild or a restore gives another OID.
+/// Entries of indexes that are there outlive `indexpilot.retention`.
+///
+/// # Errors
+/// What SPI reports.
+pub fn our_indexes() -> SpiResult<BTreeMap<u32, u64>> {
+    spi::as_extension_owner(|| {
+        // Not read-only: what the worker committed a moment ago has to be seen.
+        Spi::connect_mut(|client| {
+            let rows = client.update(
+                "WITH built AS (
+                     SELECT DISTINCT c.oid
+                     FROM indexpilot.mutation_log AS m
+                     JOIN pg_namespace AS n ON n.nspname = m.index_schema
+                     JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = m.index_name
+                         AND c.relkind IN ('i', 'I')
+                     WHERE m.kind = 'CREATE_INDEX' AND m.phase = 'intent')
+                 SELECT i.oid, coalesce(pg_relation_size(i.oid), 0)
+                 FROM (SELECT b.oid FROM built AS b
+                       UNION
+                       SELECT t.relid FROM built AS b, pg_partition_tree(b.oid) AS t) AS i",
+                None,
+                &[],
+            )?;
+            let mut found = BTreeMap::new();
+            for row in rows {
+                if let (Some(oid), Some(bytes)) = (row.get::<pg_sys::Oid>(1)?, row.get::<i64>(2)?) {
+                    found.insert(oid.to_u32(), u64::try_from(bytes).unwrap_or(0));
+                }
+            }
+            Ok(found)
         })
     })
 }

@@ -362,6 +362,8 @@ pub struct Run {
     pub not_analysed: Vec<(String, String)>,
     /// What the goals came to, as JSON.
     pub goals: Value,
+    /// How far the planner was believed of nested loops, as JSON.
+    pub caution: Value,
 }
 
 /// Writes down a run.
@@ -380,9 +382,10 @@ pub fn save_run(run: &Run) -> SpiResult<()> {
             "INSERT INTO indexpilot.analysis (id, system_identifier, database_oid, started_at,
                  finished_at, statements, options, planner_calls, before_ms_per_day,
                  after_ms_per_day, gap, verified, empty_because, refused, not_analysed,
-                 goals)
+                 goals, caution)
              VALUES (gen_random_uuid(), $1, $2, to_timestamp($3), clock_timestamp(), $4, $5, $6, $7,
-                 $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14::jsonb)",
+                 $8, $9, $10, $11, $12::jsonb, $13::jsonb, $14::jsonb,
+                 $15::jsonb)",
             &[
                 spi::system_identifier().into(),
                 spi::database().into(),
@@ -398,6 +401,7 @@ pub fn save_run(run: &Run) -> SpiResult<()> {
                 run.refused.to_string().into(),
                 Value::from(not_analysed).to_string().into(),
                 run.goals.to_string().into(),
+                run.caution.to_string().into(),
             ],
         )
     })

@@ -3,7 +3,7 @@
 
 use indexpilot_advisor::candidates::{self, Source};
 use indexpilot_advisor::plan::{self, Recommendation, Refusal};
-use indexpilot_advisor::pricing::calibration::Measured;
+use indexpilot_advisor::pricing::calibration::{Calibrated, Measured};
 use indexpilot_advisor::pricing::{self, Advice, Caution, PricingLimits};
 use indexpilot_advisor::selection::{Pulse, SelectionError};
 use indexpilot_advisor::workload::Statement;
@@ -54,6 +54,8 @@ pub struct Analysis {
     pub planner_calls: u64,
     /// Candidates that became options.
     pub options: usize,
+    /// How far the planner was believed.
+    pub calibrated: Calibrated,
 }
 
 /// Analyses. The pulse is asked throughout whether to go on.
@@ -147,13 +149,19 @@ pub fn analyse(
             }
         })?;
     // 4. Prices and choice.
-    let caution = pricing::calibration::calibrated(
+    let calibrated = pricing::calibration::calibrated(
         port,
         &measured(statements, &relations),
         setup.caution,
         pulse,
     )?;
-    let advice = pricing::advise(port, &assembled.workload, caution, setup.limits, pulse)?;
+    let advice = pricing::advise(
+        port,
+        &assembled.workload,
+        calibrated.caution,
+        setup.limits,
+        pulse,
+    )?;
     for (statement, report) in statements.iter().zip(&advice.statements) {
         if let Some(why) = &report.failed {
             not_analysed.push(NotAnalysed {
@@ -172,6 +180,7 @@ pub fn analyse(
         planner_calls: port.planner_calls(),
         options: assembled.known.len(),
         advice,
+        calibrated,
     })
 }
 

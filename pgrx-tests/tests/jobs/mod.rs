@@ -139,11 +139,16 @@ impl Ground {
 
     /// Queues an intent and gives the job.
     pub fn job(&self, table: &str, intent: &str) -> String {
+        self.queued(table, intent, "advice")
+    }
+
+    /// The same for a purpose: an operator's jobs run under the stage `advise` too.
+    pub fn queued(&self, table: &str, intent: &str, purpose: &str) -> String {
         self.session().text(&format!(
             "INSERT INTO indexpilot.job (id, system_identifier, database_oid, requested_at,
                  requested_by, purpose, intent, relation_oid, schema_name, relation_name, state,
                  phase, attempts, not_before, bystanders)
-             SELECT gen_random_uuid(), c.system_identifier, d.oid, now(), 'postgres', 'advice',
+             SELECT gen_random_uuid(), c.system_identifier, d.oid, now(), 'postgres', '{purpose}',
                  '{intent}', 'crm.{table}'::regclass, 'crm', '{table}', 'queued', 'queued', 0,
                  now(), '{{}}'
              FROM pg_control_system() AS c, pg_database AS d WHERE d.datname = current_database()

@@ -30,6 +30,15 @@ pub struct Measured<'a> {
     pub ours: Vec<Oid>,
 }
 
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Calibrated {
+    /// The amounts.
+    pub caution: Caution,
+    /// Pairs that they come from; with none they are what was given.
+    pub pairs: usize,
+}
+
 /// `base`, calibrated by those of `measured` that ran both with and without our indexes.
 ///
 /// # Errors
@@ -39,7 +48,7 @@ pub fn calibrated(
     measured: &[Measured<'_>],
     base: Caution,
     pulse: &mut dyn FnMut() -> Pulse,
-) -> Result<Caution, SelectionError> {
+) -> Result<Calibrated, SelectionError> {
     let mut observations = Vec::new();
     let mut asked = 0;
     for one in measured {
@@ -69,7 +78,10 @@ pub fn calibrated(
         };
         observations.extend(observation(plans, &now, &before, &base));
     }
-    Ok(base.calibrate(&observations, PRIOR))
+    Ok(Calibrated {
+        caution: base.calibrate(&observations, PRIOR),
+        pairs: observations.len(),
+    })
 }
 
 /// The pair, where both plans were measured and nothing else makes their costs uncertain.
@@ -208,7 +220,7 @@ mod tests {
             })
             .collect();
         let found = calibrated(join, &measured, Caution::default(), &mut || Pulse::Continue);
-        a_loop(&found.expect("nobody cancels"))
+        a_loop(&found.expect("nobody cancels").caution)
     }
 
     fn a_loop(caution: &Caution) -> f64 {
