@@ -7,7 +7,7 @@ use crate::store::job::{self, Job, NewJob};
 use crate::store::mutation_log;
 use crate::store::verification::{self, Figures, Measured, Open};
 use indexpilot_advisor::verification::{
-    Cell, Judgement, Rules, Sample, StatementEvidence, cells, control, judge,
+    Cell, Rules, Sample, StatementEvidence, cells, control, judge,
 };
 use indexpilot_guard::Purpose;
 use indexpilot_model::mutation::{Cause, Inverse, MutationKind, MutationPhase, MutationRecord};
@@ -116,17 +116,16 @@ fn plain(measured: &[Measured]) -> Vec<StatementEvidence> {
         .collect()
 }
 
-/// What is known of the statements on an action's table, and what follows from it.
-struct Look {
-    measured: Vec<Measured>,
-    evidence: Vec<StatementEvidence>,
-    judgement: Judgement,
-}
-
-fn judgement(open: &Open) -> SpiResult<Look> {
+fn look_at(open: &Open) -> SpiResult<()> {
+    if open.amcheck.starts_with("failed") && open.kind != REVERT {
+        let verdict = Verdict::Reverted {
+            reason: format!("amcheck {}", open.amcheck),
+        };
+        return conclude(open, &verdict, None);
+    }
     let relation = open.intent.relation.qualified();
     let measured = verification::measured(open.mutation, &relation, true)?;
-    let evidence = evidence(open, &measured)?;
+    let statements = evidence(open, &measured)?;
     let (old, new): (Vec<Vec<Cell>>, Vec<Vec<Cell>>) =
         plain(&verification::measured(open.mutation, &relation, false)?)
             .into_iter()
@@ -140,54 +139,10 @@ fn judgement(open: &Open) -> SpiResult<Look> {
         dropped: matches!(open.intent.kind, IntentKind::DropIndex { .. }),
         ..Rules::default()
     };
-    let judgement = judge(&evidence, &control(&old, &new), &rules);
-    Ok(Look {
-        measured,
-        evidence,
-        judgement,
-    })
-}
-
-/// A later action that has to be judged, and taken back, before this one can be blamed for what
-/// its statements take longer; its name. The last step is undone first: without it the plan that
-/// reads both indexes is gone, and what comes then tells whether this one hurts by itself.
-fn blamed_first(open: &Open, look: &Look) -> SpiResult<Option<String>> {
-    let slowed = &look.judgement.slowed;
-    if slowed.is_empty() || !matches!(open.intent.kind, IntentKind::CreateIndex { .. }) {
-        return Ok(None);
-    }
-    let keys: Vec<Uuid> = look
-        .measured
-        .iter()
-        .filter(|statement| slowed.contains(&statement.statement))
-        .map(|statement| statement.key)
-        .collect();
-    for later in verification::later_suspects(open.mutation, keys)? {
-        let first = later.reverted || {
-            let judgement = judgement(&later)?.judgement;
-            // Without a comparison of its own it may still turn out to be the one.
-            matches!(judgement.verdict, Verdict::Reverted { .. }) || !judgement.compares(slowed)
-        };
-        if first && let IntentKind::CreateIndex { name, .. } = later.intent.kind {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
-}
-
-fn look_at(open: &Open) -> SpiResult<()> {
-    if open.amcheck.starts_with("failed") && open.kind != REVERT {
-        let verdict = Verdict::Reverted {
-            reason: format!("amcheck {}", open.amcheck),
-        };
-        return conclude(open, &verdict, None);
-    }
-    let look = judgement(open)?;
-    let judgement = &look.judgement;
+    let judgement = judge(&statements, &control(&old, &new), &rules);
     let figures = (!judgement.effects.is_empty()).then(|| {
         // What the executions since would have taken before, less what they took.
-        let would: f64 = look
-            .evidence
+        let would: f64 = statements
             .iter()
             .map(|statement| {
                 let calls: f64 = statement.after.iter().map(|cell| cell.calls).sum();
@@ -212,13 +167,6 @@ fn look_at(open: &Open) -> SpiResult<()> {
         Verdict::Inconclusive { reason } if !open.expired => {
             verification::looked(open.mutation, "measuring", reason, figures, LOOK_EVERY)
         }
-        Verdict::Reverted { reason } => match blamed_first(open, &look)? {
-            Some(later) => {
-                let reason = format!("{reason}; \"{later}\" was built later and is judged first");
-                verification::waits(open.mutation, &reason, figures, LOOK_EVERY)
-            }
-            None => conclude(open, &judgement.verdict, figures),
-        },
         verdict => conclude(open, verdict, figures),
     }
 }

@@ -27,8 +27,6 @@ pub struct Open {
     pub expired: bool,
     /// Days since it was done.
     pub days: f64,
-    /// It is judged already, and is to be taken back.
-    pub reverted: bool,
 }
 
 /// One statement's measurements.
@@ -53,9 +51,6 @@ const BEFORE_HOURS: i32 = 24;
 /// Hours after which an action without enough evidence expires.
 const EXPIRES_HOURS: i32 = 72;
 
-/// Hours that an action has at least after it had to wait for the verdict on a later one.
-const AFTER_WAIT_HOURS: i32 = 24;
-
 /// What counts as before action $1, and as after it ($2 are the hours before).
 ///
 /// Before a revert is the time in which what it took back was there: a day of good plans would
@@ -68,10 +63,10 @@ const SIDES: &str = "sides AS (
              WHERE j.mutation = v.mutation AND v.kind = 'revert')) AS before_from
     FROM indexpilot.verification AS v WHERE v.mutation = $1)";
 
-/// From when on a statement `s` counts as after the action in `sides AS v`: not while there was a
-/// later index that its plans read too, or, as it writes, kept up, and that has been taken back.
-/// What it took then is no other index's doing. (Which parts a partitioned index had is not known
-/// any more; it counts for all statements on the table.)
+/// From when on a statement `s` counts as after the action in `sides AS v`: not while there was
+/// another index that its plans read too, or, as it writes, kept up, and that has been taken back
+/// since. What it took then may be that one's doing; what comes now judges this one. (Which parts
+/// a partitioned index had is not known any more; it counts for all statements on the table.)
 const AFTER_FROM: &str = "greatest(v.after_from, (
     SELECT max(r.after_from) FROM indexpilot.verification AS r
     WHERE r.system_identifier = v.system_identifier AND r.database_oid = v.database_oid
@@ -128,58 +123,18 @@ pub fn begin(
 /// # Errors
 /// What SPI reports.
 pub fn due() -> SpiResult<Vec<Open>> {
-    open(
-        "v.system_identifier = $1 AND v.database_oid = $2
-         AND v.state = 'measuring' AND v.next_look <= clock_timestamp()",
-        &[spi::system_identifier().into(), spi::database().into()],
-    )
-}
-
-/// Builds later than this one that may have slowed these statements instead, the latest first:
-/// a plan that runs since reads both indexes, or the statement writes to the table of both. They
-/// are under measurement, or are being taken back at this moment.
-///
-/// # Errors
-/// What SPI reports.
-pub fn later_suspects(mutation: Uuid, statements: Vec<Uuid>) -> SpiResult<Vec<Open>> {
-    open(
-        "v.intent #>> '{kind,action}' = 'create_index' AND v.kind <> 'revert'
-         AND (v.state = 'measuring' OR v.state = 'reverted' AND EXISTS (
-             SELECT FROM indexpilot.job AS j WHERE j.parent = v.mutation
-                 AND j.state IN ('queued', 'waiting', 'running', 'cleaning')))
-         AND EXISTS (SELECT FROM pg_class AS c WHERE c.oid = v.index_oid)
-         AND EXISTS (
-             SELECT FROM indexpilot.verification AS e
-             JOIN indexpilot.statement AS s ON s.id = ANY ($2)
-             WHERE e.mutation = $1 AND v.after_from > e.after_from
-               AND v.system_identifier = e.system_identifier AND v.database_oid = e.database_oid
-               AND (s.kind <> 'select'
-                        AND v.intent #> '{relation,oid}' = e.intent #> '{relation,oid}'
-                    OR EXISTS (
-                        SELECT FROM indexpilot.statement_plan AS p
-                        JOIN indexpilot.statement_stats AS t ON t.statement = p.statement
-                            AND t.plan = p.plan AND t.bucket >= v.after_from
-                        WHERE p.statement = s.id
-                          AND p.indexes && (SELECT array_agg(r.relid::oid) || v.index_oid
-                                            FROM pg_partition_tree(v.index_oid) AS r)
-                          AND p.indexes && (SELECT array_agg(r.relid::oid) || e.index_oid
-                                            FROM pg_partition_tree(e.index_oid) AS r))))
-         ORDER BY v.after_from DESC",
-        &[mutation.into(), statements.into()],
-    )
-}
-
-fn open(condition: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> SpiResult<Vec<Open>> {
-    let sql = format!(
-        "SELECT v.mutation, v.intent::text, v.index_oid, v.amcheck,
-             v.expires_at <= clock_timestamp(),
-             (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8, v.kind,
-             v.state = 'reverted'
-         FROM indexpilot.verification AS v WHERE {condition}"
-    );
     spi::as_extension_owner(|| {
         Spi::connect(|client| {
-            let rows = client.select(sql.as_str(), None, arguments)?;
+            let rows = client.select(
+                "SELECT v.mutation, v.intent::text, v.index_oid, v.amcheck,
+                     v.expires_at <= clock_timestamp(),
+                     (EXTRACT(epoch FROM clock_timestamp() - v.after_from) / 86400)::float8, v.kind
+                 FROM indexpilot.verification AS v
+                 WHERE v.system_identifier = $1 AND v.database_oid = $2
+                   AND v.state = 'measuring' AND v.next_look <= clock_timestamp()",
+                None,
+                &[spi::system_identifier().into(), spi::database().into()],
+            )?;
             let mut open = Vec::with_capacity(rows.len());
             for row in rows {
                 let text = row.get::<String>(2)?.unwrap_or_default();
@@ -194,7 +149,6 @@ fn open(condition: &str, arguments: &[pgrx::datum::DatumWithOid<'_>]) -> SpiResu
                         amcheck: row.get(4)?.unwrap_or_default(),
                         expired: row.get::<bool>(5)?.unwrap_or(false),
                         days: row.get::<f64>(6)?.unwrap_or(0.0),
-                        reverted: row.get::<bool>(8)?.unwrap_or(false),
                     });
                 }
             }
@@ -427,27 +381,6 @@ pub fn looked(
                 figures.map(|f| f.bounds.1).into(),
                 figures.map(|f| f.used).into(),
             ],
-        )
-    })
-}
-
-/// Leaves an action under measurement, with time left after the wait.
-///
-/// # Errors
-/// What SPI reports.
-pub fn waits(
-    mutation: Uuid,
-    reason: &str,
-    figures: Option<Figures>,
-    seconds: f64,
-) -> SpiResult<()> {
-    looked(mutation, "measuring", reason, figures, seconds)?;
-    spi::as_extension_owner(|| {
-        Spi::run_with_args(
-            "UPDATE indexpilot.verification AS v SET expires_at =
-                 greatest(v.expires_at, clock_timestamp() + make_interval(hours => $2))
-             WHERE v.mutation = $1",
-            &[mutation.into(), AFTER_WAIT_HOURS.into()],
         )
     })
 }

@@ -1,8 +1,7 @@
 //! What IndexPilot's verification does to a set, replayed: the indexes of one night are built,
 //! each statement whose plan reads one of them is compared with what it took the day before, and
-//! where it is slower by more than `max_regression` the index of its plan that was built last is
-//! taken back. Then the plans are others, and are compared again. What promises most is built
-//! first: that is the order of the advice.
+//! where it is slower by more than `max_regression` the indexes that its plan reads are taken
+//! back. Then the plans are others, and are compared again.
 
 use crate::Query;
 use crate::measure::{Built, Plans, median};
@@ -37,25 +36,29 @@ pub fn verify(
     let before = plans.of(session, built, queries, &[]);
     loop {
         let after = plans.of(session, built, queries, &stays);
-        let slowed = (0..queries.len()).find_map(|query| {
+        let known = undone.len();
+        for query in 0..queries.len() {
             if before[query] == after[query] {
-                return None;
+                continue;
+            }
+            let factor = compare(session, built, queries, plans, before[query], after[query]);
+            if factor <= 1.0 + MAX_REGRESSION {
+                continue;
             }
             let plan = &plans.list[after[query]].plan;
-            let last = stays
-                .iter()
-                .rposition(|definition| reads(plan, &built[definition]))?;
-            let factor = compare(session, built, queries, plans, before[query], after[query]);
-            (factor > 1.0 + MAX_REGRESSION).then_some((query, factor, last))
-        });
-        let Some((query, factor, last)) = slowed else {
+            let (blamed, kept): (Vec<String>, Vec<String>) = stays
+                .into_iter()
+                .partition(|definition| reads(plan, &built[definition]));
+            stays = kept;
+            undone.extend(blamed.into_iter().map(|definition| Undone {
+                definition,
+                query,
+                factor,
+            }));
+        }
+        if undone.len() == known {
             return (stays, undone);
-        };
-        undone.push(Undone {
-            definition: stays.remove(last),
-            query,
-            factor,
-        });
+        }
     }
 }
 

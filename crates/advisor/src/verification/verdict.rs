@@ -118,16 +118,6 @@ pub struct Judgement {
     pub effects: Vec<(StatementId, Effect)>,
     /// Share of executions whose plan uses the index, over all readers.
     pub used: f64,
-    /// The statements that speak for a revert: the one that is slowed most, or, where all
-    /// together lose, those that take longer. Empty for other verdicts.
-    pub slowed: Vec<StatementId>,
-}
-
-impl Judgement {
-    /// Whether there was enough to compare one of these statements by.
-    pub fn compares(&self, statements: &[StatementId]) -> bool {
-        self.effects.iter().any(|(id, _)| statements.contains(id))
-    }
 }
 
 /// One-sided error of a revert by one look at one statement, before it is divided by the
@@ -182,8 +172,7 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
         .sum();
     let confidence = 1.0 - ALPHA / (2.0 * looks.max(1) as f64);
     let mut effects = Vec::new();
-    let mut worst: Option<(String, f64, StatementId)> = None;
-    let mut longer = Vec::new();
+    let mut worst: Option<(String, f64)> = None;
     let (mut saved, mut spent, mut uncertain) = (0.0, 0.0, 0.0);
     for statement in &concerned {
         let limit = if statement.writes {
@@ -201,11 +190,8 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
                     "statement {} takes {:.2} times as long (at least {:.2} times)",
                     statement.statement, found.ratio, found.lower
                 );
-                if worst
-                    .as_ref()
-                    .is_none_or(|(_, ratio, _)| found.ratio > *ratio)
-                {
-                    worst = Some((words, found.ratio, statement.statement));
+                if worst.as_ref().is_none_or(|(_, ratio)| found.ratio > *ratio) {
+                    worst = Some((words, found.ratio));
                 }
             }
             if statement.important {
@@ -220,15 +206,13 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
                     let part = effect(&of(before), &of(after), control, measure, confidence);
                     if let Some(part) = part
                         && part.lower > 1.0 + limit
-                        && worst
-                            .as_ref()
-                            .is_none_or(|(_, ratio, _)| part.ratio > *ratio)
+                        && worst.as_ref().is_none_or(|(_, ratio)| part.ratio > *ratio)
                     {
                         let words = format!(
                             "statement {} takes {:.2} times as long (at least {:.2} times) for one tenant",
                             statement.statement, part.ratio, part.lower
                         );
-                        worst = Some((words, part.ratio, statement.statement));
+                        worst = Some((words, part.ratio));
                     }
                 }
             }
@@ -245,9 +229,6 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
                 let time = calls * mean;
                 spent += time;
                 saved += time * (1.0 - found.ratio);
-                if found.ratio > 1.0 {
-                    longer.push(statement.statement);
-                }
                 // What disturbs one disturbs the others: errors add up, they do not cancel.
                 uncertain += time * found.ratio * found.error;
             } else {
@@ -269,12 +250,9 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
     });
     let used = used_calls / f64::max(all_calls, 1.0);
     let changed = concerned.iter().any(|statement| !statement.writes);
-    let mut slowed = Vec::new();
-    let verdict = if let Some((reason, _, statement)) = worst {
-        slowed.push(statement);
+    let verdict = if let Some((reason, _)) = worst {
         Verdict::Reverted { reason }
     } else if !effects.is_empty() && least_loss > LOSS {
-        slowed = longer;
         Verdict::Reverted {
             reason: format!(
                 "all statements together lose {:.1} % (at least {:.1} %)",
@@ -303,7 +281,6 @@ pub fn judge(evidence: &[StatementEvidence], control: &Control, rules: &Rules) -
         bounds,
         effects,
         used,
-        slowed,
     }
 }
 
