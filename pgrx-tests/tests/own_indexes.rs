@@ -1,8 +1,8 @@
-//! What analyses make of the indexes that we built ourselves.
+//! What analyses make of indexes that are there, ours above all.
 
 mod jobs;
 
-use indexpilot_tests::{PATIENCE, Session, past_traffic, wait_for};
+use indexpilot_tests::{Cluster, PATIENCE, Session, past_traffic, wait_for};
 use jobs::Ground;
 
 /// Traffic of one statement, filed under minutes that have passed.
@@ -121,4 +121,29 @@ fn our_builds_calibrate_what_nested_loops_are_believed_to_cost() {
         );
         assert_eq!(usual, if ours { "f" } else { "t" });
     }
+}
+
+/// How long an index went unused, and how much is written a day, are told from counters that a
+/// clean restart keeps, a crash loses, and anybody may reset.
+#[test]
+fn every_major_counters_count_since_they_were_lost_or_reset() {
+    let mut cluster = Cluster::with_extension();
+    let since = |cluster: &Cluster| {
+        let sql = "SELECT extract(epoch FROM indexpilot.counters_since())";
+        cluster.session().number(sql)
+    };
+    let first = since(&cluster);
+    cluster.restart();
+    assert_eq!(since(&cluster), first);
+    cluster.session().run("SELECT pg_stat_reset()");
+    let reset = since(&cluster);
+    assert!(reset > first, "{reset} after {first}");
+    cluster.restart();
+    assert_eq!(since(&cluster), reset);
+    let mut victim = cluster.session();
+    let pid = victim.number("SELECT pg_backend_pid()") as i32;
+    // The postmaster goes on: its start tells nothing.
+    cluster.crash(pid);
+    let lost = since(&cluster);
+    assert!(lost > reset, "{lost} after {reset}");
 }

@@ -22,3 +22,13 @@ CREATE FUNCTION indexpilot.attach() RETURNS boolean
     AS 'MODULE_PATHNAME', 'attach_wrapper';
 COMMENT ON FUNCTION indexpilot.attach() IS 'makes this database known to the running server; CREATE EXTENSION and the worker call it; false when library and SQL objects differ in version';
 REVOKE ALL ON FUNCTION indexpilot.attach() FROM PUBLIC;
+
+CREATE FUNCTION indexpilot.counters_since() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    BEGIN ATOMIC
+        SELECT GREATEST(w.stats_reset, (
+            SELECT d.stats_reset FROM pg_catalog.pg_stat_database AS d
+            WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
+        FROM pg_catalog.pg_stat_wal AS w;
+    END;
+COMMENT ON FUNCTION indexpilot.counters_since() IS 'since when the server counts scans of indexes and changes of rows in this database: since they were reset, or lost in a crash; a clean restart keeps them';

@@ -14,7 +14,7 @@ use crate::pg::transaction::{self, ServerError};
 use crate::pg::whatif::{Planner, StatementSource};
 use crate::store::captured::{self, Captured};
 use crate::store::expression::DisabledFields;
-use crate::store::mutation_log;
+use crate::store::mutation_log::{self, Logged};
 use crate::store::recommendation::{self, Run, Stored};
 use crate::store::verification;
 use indexpilot_advisor::lifecycle::{State, ban_days};
@@ -81,10 +81,11 @@ impl WhatIf for PlannerPort<'_> {
     }
 }
 
-/// The catalog, with what the log knows of it: which indexes are ours.
+/// The catalog, with what the log knows of it: which indexes are ours, and since when they are
+/// there.
 struct CatalogPort<'a> {
     catalog: &'a mut ServerCatalog,
-    ours: &'a BTreeMap<Oid, u64>,
+    logged: &'a BTreeMap<Oid, Logged>,
 }
 
 impl Catalog for CatalogPort<'_> {
@@ -93,7 +94,10 @@ impl Catalog for CatalogPort<'_> {
             .ok()
             .flatten()?;
         for index in &mut found.indexes {
-            index.ours = self.ours.contains_key(&index.oid);
+            if let Some(logged) = self.logged.get(&index.oid) {
+                index.ours = logged.ours;
+                index.counted_seconds = index.counted_seconds.min(logged.seconds);
+            }
         }
         Some(found)
     }
@@ -118,7 +122,7 @@ pub fn run_analysis() {
             known: recommendation::all()?,
             outcomes: verification::outcomes()?,
             disabled: DisabledFields::load()?,
-            ours: mutation_log::our_indexes()?,
+            logged: mutation_log::indexes()?,
         };
         Ok((captured, taught))
     };
@@ -146,8 +150,8 @@ struct Taught {
     known: Vec<Stored>,
     outcomes: Vec<Outcome>,
     disabled: DisabledFields,
-    /// Bytes of the indexes that we built, by OID.
-    ours: BTreeMap<Oid, u64>,
+    /// What the log knows of indexes, by OID.
+    logged: BTreeMap<Oid, Logged>,
 }
 
 fn analyse_captured(
@@ -160,7 +164,7 @@ fn analyse_captured(
         known,
         outcomes,
         disabled,
-        ours,
+        logged,
     } = taught;
     let oldest = captured
         .iter()
@@ -244,7 +248,7 @@ fn analyse_captured(
         Stage::Off => Some(0),
         _ => rules
             .storage_budget
-            .map(|budget| budget.saturating_sub(ours.values().sum())),
+            .map(|budget| budget.saturating_sub(mutation_log::our_bytes(logged))),
     };
     let deadline = started + TIME_LIMIT * 1_000_000;
     let hurry = started + EXPLORING * 1_000_000;
@@ -263,7 +267,7 @@ fn analyse_captured(
         &mut PlannerPort(&mut ports.planner),
         &mut CatalogPort {
             catalog: &mut ports.catalog,
-            ours,
+            logged,
         },
         &statements,
         &setup,

@@ -138,7 +138,7 @@ fn space(relation: u32, tablespace: Option<String>) -> SpiResult<Space> {
     )?;
     Ok(Space {
         free: load::free_bytes(&directory),
-        ours: mutation_log::our_indexes()?.values().sum(),
+        ours: mutation_log::our_bytes(&mutation_log::indexes()?),
         indexes: indexes
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(0),

@@ -144,42 +144,71 @@ pub fn history_of(id: Uuid) -> SpiResult<Vec<serde_json::Value>> {
     })
 }
 
-/// Indexes that are there and that the log says we built, with the parts of partitioned ones,
-/// by OID; the values are bytes (0 for a partitioned index itself).
+/// What the log knows of an index that is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Logged {
+    /// We built it.
+    pub ours: bool,
+    /// Its size; 0 for a partitioned index itself.
+    pub bytes: u64,
+    /// Seconds since it was built or last changed.
+    pub seconds: f64,
+}
+
+/// Indexes that are there and that the log has seen built or changed by anybody, with the parts
+/// of partitioned ones, by OID.
 ///
 /// By name, as people and a restored dump know them: a rebuild or a restore gives another OID.
 /// Entries of indexes that are there outlive `indexpilot.retention`.
 ///
 /// # Errors
 /// What SPI reports.
-pub fn our_indexes() -> SpiResult<BTreeMap<u32, u64>> {
+pub fn indexes() -> SpiResult<BTreeMap<u32, Logged>> {
     spi::as_extension_owner(|| {
         // Not read-only: what the worker committed a moment ago has to be seen.
         Spi::connect_mut(|client| {
             let rows = client.update(
-                "WITH built AS (
-                     SELECT DISTINCT c.oid
+                "WITH named AS (
+                     SELECT c.oid, max(m.at) AS at,
+                         bool_or(m.kind = 'CREATE_INDEX' AND m.phase = 'intent') AS ours
                      FROM indexpilot.mutation_log AS m
                      JOIN pg_namespace AS n ON n.nspname = m.index_schema
                      JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = m.index_name
                          AND c.relkind IN ('i', 'I')
-                     WHERE m.kind = 'CREATE_INDEX' AND m.phase = 'intent')
-                 SELECT i.oid, coalesce(pg_relation_size(i.oid), 0)
-                 FROM (SELECT b.oid FROM built AS b
-                       UNION
-                       SELECT t.relid FROM built AS b, pg_partition_tree(b.oid) AS t) AS i",
+                     WHERE m.kind = 'SCHEMA_CHANGE'
+                        OR m.kind = 'CREATE_INDEX' AND m.phase IN ('intent', 'outcome')
+                     GROUP BY c.oid)
+                 SELECT i.oid, bool_or(i.ours), coalesce(pg_relation_size(i.oid), 0),
+                     EXTRACT(epoch FROM clock_timestamp() - max(i.at))::float8
+                 FROM (SELECT l.oid, l.ours, l.at FROM named AS l
+                       UNION ALL
+                       SELECT t.relid::oid, l.ours, l.at
+                       FROM named AS l, pg_partition_tree(l.oid) AS t) AS i
+                 GROUP BY i.oid",
                 None,
                 &[],
             )?;
             let mut found = BTreeMap::new();
             for row in rows {
-                if let (Some(oid), Some(bytes)) = (row.get::<pg_sys::Oid>(1)?, row.get::<i64>(2)?) {
-                    found.insert(oid.to_u32(), u64::try_from(bytes).unwrap_or(0));
-                }
+                let Some(oid) = row.get::<pg_sys::Oid>(1)? else {
+                    continue;
+                };
+                let logged = Logged {
+                    ours: row.get::<bool>(2)?.unwrap_or(false),
+                    bytes: u64::try_from(row.get::<i64>(3)?.unwrap_or(0)).unwrap_or(0),
+                    seconds: row.get::<f64>(4)?.unwrap_or(0.0).max(0.0),
+                };
+                found.insert(oid.to_u32(), logged);
             }
             Ok(found)
         })
     })
+}
+
+/// Bytes of all that we built.
+pub fn our_bytes(indexes: &BTreeMap<u32, Logged>) -> u64 {
+    let ours = indexes.values().filter(|index| index.ours);
+    ours.map(|index| index.bytes).sum()
 }
 
 fn refuse(operation: &str) -> ! {

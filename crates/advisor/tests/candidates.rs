@@ -223,6 +223,7 @@ fn what_exists_is_not_thought_of_again_and_invalid_twins_are_named() {
             valid,
             bytes: 1,
             scans: 0,
+            counted_seconds: 0.0,
             protections: Vec::new(),
             ours: false,
         });
@@ -281,6 +282,7 @@ fn redundancy_respects_payload_predicate_and_protection() {
             valid: true,
             bytes: 1,
             scans: 0,
+            counted_seconds: 0.0,
             protections,
             ours: false,
         });
@@ -313,6 +315,7 @@ fn foreign_keys_get_their_index_unless_one_leads_with_them() {
         valid: true,
         bytes: 1,
         scans: 0,
+        counted_seconds: 0.0,
         protections: Vec::new(),
         ours: false,
     });

@@ -77,6 +77,9 @@ pub struct ExistingIndex {
     pub bytes: u64,
     /// Scans since statistics were reset (pg_stat_user_indexes.idx_scan).
     pub scans: u64,
+    /// Seconds that scans have been counted: since the statistics were reset, or since the index
+    /// was built, as far as that is known.
+    pub counted_seconds: f64,
     /// Why it must stay.
     pub protections: Vec<Protection>,
     /// Built by us (recorded in the mutation log).

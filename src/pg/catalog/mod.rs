@@ -186,7 +186,7 @@ fn typed(oid: Oid, raw: RawRelation) -> RelationInfo {
     let indexes = raw
         .indexes
         .into_iter()
-        .map(|index| existing(index, &name, &attributes))
+        .map(|index| existing(index, &name, &attributes, raw.seconds))
         .collect();
     let mut info = RelationInfo {
         name,
@@ -219,7 +219,12 @@ fn typed(oid: Oid, raw: RawRelation) -> RelationInfo {
     info
 }
 
-fn existing(raw: RawIndex, relation: &RelationName, attributes: &[AttributeInfo]) -> ExistingIndex {
+fn existing(
+    raw: RawIndex,
+    relation: &RelationName,
+    attributes: &[AttributeInfo],
+    seconds: f64,
+) -> ExistingIndex {
     let protections = [
         (raw.primary, Protection::Primary),
         (raw.unique, Protection::Unique),
@@ -243,7 +248,9 @@ fn existing(raw: RawIndex, relation: &RelationName, attributes: &[AttributeInfo]
         valid: raw.valid,
         bytes: raw.bytes,
         scans: raw.scans,
+        counted_seconds: seconds,
         protections,
+        // Not the catalog's knowledge: whoever has the log adds it.
         ours: false,
     }
 }

@@ -40,9 +40,7 @@ SELECT jsonb_build_object(
         WHERE o.option_name = 'fillfactor'), 100),
     'inserts', activity.inserts, 'updates', activity.updates,
     'hot_updates', activity.hot_updates, 'deletes', activity.deletes,
-    'seconds', coalesce((SELECT extract(epoch FROM clock_timestamp()
-            - coalesce(d.stats_reset, pg_postmaster_start_time()))
-        FROM pg_stat_database AS d WHERE d.datname = current_database()), 0),
+    'seconds', coalesce(extract(epoch FROM clock_timestamp() - indexpilot.counters_since()), 0),
     'leaves', CASE WHEN c.relkind = 'p'
         THEN coalesce((SELECT jsonb_agg(l.oid::bigint) FROM leaf AS l), '[]') ELSE '[]' END,
     'attributes', coalesce((SELECT jsonb_agg(jsonb_build_object(

@@ -204,7 +204,6 @@ fn add_droppable(
     unused_days: f64,
 ) {
     for relation in relations.values() {
-        let days = relation.activity.seconds / 86_400.0;
         let redundant = crate::candidates::existing::redundant(relation);
         for (position, index) in relation.indexes.iter().enumerate() {
             if index.definition.is_none() {
@@ -214,7 +213,7 @@ fn add_droppable(
                 continue;
             }
             let needless = redundant.iter().any(|(narrow, _)| *narrow == position);
-            let unused = index.scans == 0 && days >= unused_days;
+            let unused = index.scans == 0 && index.counted_seconds >= unused_days * 86_400.0;
             if !(needless || unused) {
                 continue;
             }

@@ -371,7 +371,7 @@ fn sentence(decision: &Decision, known: &Known, relation: &RelationInfo) -> Stri
                 None => format!(
                     "index {} was not scanned in {:.0} days; {}",
                     index.name,
-                    relation.activity.seconds / 86_400.0,
+                    index.counted_seconds / 86_400.0,
                     decision.sentence
                 ),
             }
