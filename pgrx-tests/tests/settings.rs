@@ -132,6 +132,11 @@ fn every_major_refuses_values_that_make_no_sense_with_detail_and_hint() {
             "-1 for no limit",
         ),
         (
+            "SET indexpilot.protected_statements = '4711'",
+            "\"4711\" is no statement's id.",
+            "indexpilot.statements",
+        ),
+        (
             "SET indexpilot.include_schemas = 'a,,b'",
             "A name in the list is empty.",
             "separated by commas",

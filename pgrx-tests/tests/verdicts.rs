@@ -383,3 +383,46 @@ fn what_is_not_judged_yet_is_judged_by_what_follows_a_revert() {
         ground.is_clean();
     }
 }
+
+/// A statement with next to no part of the load becomes three times as slow while one with nearly
+/// all of it becomes four times as fast. Who waits for the small one says so.
+#[test]
+fn a_protected_statement_counts_however_small_it_is() {
+    for protected in [false, true] {
+        let ground = Ground::new();
+        let mut session = ground.session();
+        let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
+        ground.ends(&job, "succeeded");
+        history(&ground, 3.0, true, &job);
+        session.run(
+            "UPDATE indexpilot.verification SET next_look = now() + interval '1 day';
+             INSERT INTO indexpilot.statement
+             SELECT (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid(),
+                 'identity', 4712))).* FROM indexpilot.statement AS s WHERE s.identity = 4711;
+             INSERT INTO indexpilot.statement_stats
+             SELECT (jsonb_populate_record(t, jsonb_build_object('statement', l.id,
+                 'total_ms', 1e6, 'histogram', jsonb_build_object((400
+                     - CASE t.plan WHEN 2 THEN 32 ELSE 0 END
+                     + EXTRACT(minute FROM t.bucket)::int / 5 % 3)::text, 100)))).*
+             FROM indexpilot.statement_stats AS t, indexpilot.statement AS l
+             WHERE l.identity = 4712;
+             INSERT INTO indexpilot.statement_plan
+             SELECT l.id, p.plan, p.indexes
+             FROM indexpilot.statement_plan AS p, indexpilot.statement AS l
+             WHERE l.identity = 4712",
+        );
+        if protected {
+            session.run(
+                "DO $$BEGIN EXECUTE format(
+                     'ALTER DATABASE postgres SET indexpilot.protected_statements = %L',
+                     (SELECT id FROM indexpilot.statement WHERE identity = 4711)); END$$",
+            );
+        }
+        let state = if protected { "reverted" } else { "kept" };
+        judged(&ground, "ip_contacts_email", |now, reason| {
+            assert!(now == "measuring" || now == state, "{now}: {reason}");
+            now == state
+        });
+        ground.is_clean();
+    }
+}

@@ -20,7 +20,7 @@ use crate::store::verification;
 use indexpilot_advisor::lifecycle::{State, ban_days};
 use indexpilot_advisor::selection::Pulse;
 use indexpilot_advisor::verification::Outcome;
-use indexpilot_advisor::workload;
+use indexpilot_advisor::workload::{self, Statement};
 use indexpilot_model::config::Stage;
 use indexpilot_model::price::{PriceError, SizeEstimate};
 use indexpilot_model::{
@@ -184,7 +184,9 @@ fn analyse_captured(
     let mut written = Vec::new();
     for (captured, rare) in captured.iter().zip(workload::rare(&amounts)) {
         // What it writes counts however rare it is.
-        if let (Some(why), "select") = (rare, captured.kind.as_str()) {
+        // So does what must not get slower.
+        let protected = config.protected_statements.contains(&captured.key);
+        if let (Some(why), "select", false) = (rare, captured.kind.as_str(), protected) {
             left_out.push((session::label(&captured.text), why));
             continue;
         }
@@ -213,7 +215,10 @@ fn analyse_captured(
                         ),
                     ));
                 }
-                statements.push(statement(captured, shapes, span_days, demand));
+                statements.push(Statement {
+                    max_regression: protected.then_some(0.0),
+                    ..statement(captured, shapes, span_days, demand)
+                });
             }
             Ok(Err(failure)) if failure.error == PriceError::Cancelled => failure.raise(),
             Ok(Err(failure)) => left_out.push((session::label(&captured.text), failure.message)),

@@ -4,7 +4,7 @@ use super::text;
 use crate::pg::guc::{self, Checked};
 use indexpilot_model::Config;
 use indexpilot_model::goal::parse_goals;
-use indexpilot_model::setting::{Refusal, check_budget};
+use indexpilot_model::setting::{Refusal, check_budget, parse_statements};
 use pgrx::guc::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::CString;
 
@@ -15,6 +15,8 @@ static MIN_IMPROVEMENT: GucSetting<f64> = GucSetting::<f64>::new(20.0);
 static MAX_REGRESSION: GucSetting<f64> = GucSetting::<f64>::new(10.0);
 static MAX_WRITE_OVERHEAD: GucSetting<f64> = GucSetting::<f64>::new(20.0);
 static GOALS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static PROTECTED_STATEMENTS: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c""));
 static CPU_LIMIT: GucSetting<f64> = GucSetting::<f64>::new(80.0);
 static COOLDOWN: GucSetting<i32> = GucSetting::<i32>::new(30);
 static MAX_BUILDS_PER_HOUR: GucSetting<i32> = GucSetting::<i32>::new(4);
@@ -45,6 +47,14 @@ impl Checked<str> for Goals {
     }
 }
 
+struct Statements;
+
+impl Checked<str> for Statements {
+    fn check(value: &str) -> Result<(), Refusal> {
+        parse_statements(value).map(drop)
+    }
+}
+
 /// Puts the settings of this file into the configuration; percentages become shares.
 pub(super) fn read(config: &mut Config) {
     config.storage_budget = check_budget(STORAGE_BUDGET.get()).unwrap_or_default();
@@ -54,6 +64,8 @@ pub(super) fn read(config: &mut Config) {
     config.max_regression = MAX_REGRESSION.get() / 100.0;
     config.max_write_overhead = MAX_WRITE_OVERHEAD.get() / 100.0;
     config.goals = parse_goals(&text(&GOALS)).unwrap_or_default();
+    config.protected_statements =
+        parse_statements(&text(&PROTECTED_STATEMENTS)).unwrap_or_default();
     config.cpu_limit = CPU_LIMIT.get() / 100.0;
     config.cooldown = COOLDOWN.get().unsigned_abs();
     config.max_builds_per_hour = MAX_BUILDS_PER_HOUR.get().unsigned_abs();
@@ -123,6 +135,15 @@ fn define_selection() {
         &MAX_REGRESSION,
         0.0,
         1000.0,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
+    // Default empty: which statements somebody waits for only the operator knows.
+    guc::define_text::<Statements>(
+        c"indexpilot.protected_statements",
+        c"Statements that no action may make slower, by their ids in the view statements, separated by commas.",
+        c"However seldom they run: nothing is chosen with which the planner would take longer, and what slows them measurably by more than max_regression is undone.",
+        &PROTECTED_STATEMENTS,
         GucContext::Suset,
         GucFlags::default(),
     );

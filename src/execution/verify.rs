@@ -72,7 +72,9 @@ fn evidence(open: &Open, measured: &[Measured]) -> SpiResult<Vec<StatementEviden
     let plans = verification::plans_reading(keys.clone(), open.index)?;
     let tenants = verification::by_tenant(open.mutation, keys)?;
     let mut evidence = plain(measured);
+    let protected = config::current().protected_statements;
     for (found, statement) in evidence.iter_mut().zip(measured) {
+        found.important |= protected.contains(&statement.key.to_string());
         found.reads_index = plans
             .iter()
             .filter(|(key, ..)| *key == statement.key)

@@ -151,6 +151,8 @@ pub struct Config {
     pub min_improvement: f64,
     /// `indexpilot.max_regression`, share 0…1 by which an important statement may get worse.
     pub max_regression: f64,
+    /// `indexpilot.protected_statements`: UUIDs of statements, in the server's spelling.
+    pub protected_statements: Vec<String>,
     /// `indexpilot.max_write_overhead`, share 0…1 by which a table's writes may get dearer.
     pub max_write_overhead: f64,
     /// `indexpilot.goals`, in order; empty: the time that statements and writes take.
@@ -197,6 +199,7 @@ impl Default for Config {
             max_regression: 0.10,
             max_write_overhead: 0.20,
             goals: Vec::new(),
+            protected_statements: Vec::new(),
             maintenance_window: MaintenanceWindow::default(),
             cpu_limit: 0.80,
             cooldown: 30,

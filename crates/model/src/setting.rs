@@ -140,6 +140,44 @@ pub fn parse_names(text: &str) -> Result<Vec<String>, Refusal> {
     }
 }
 
+/// Reads statements separated by commas, each by its UUID (`indexpilot.statements.id`), into
+/// the server's spelling of it. An empty text is an empty list.
+///
+/// # Errors
+/// On what is no UUID.
+pub fn parse_statements(text: &str) -> Result<Vec<String>, Refusal> {
+    let mut found = Vec::new();
+    for item in text.split(',').map(str::trim) {
+        if item.is_empty() && text.trim().is_empty() {
+            break;
+        }
+        let digits: String = item.chars().filter(|c| *c != '-').collect();
+        let dashed = item.len() == 36
+            && [8, 13, 18, 23]
+                .iter()
+                .all(|at| item.as_bytes()[*at] == b'-');
+        if digits.len() != 32
+            || !digits.bytes().all(|c| c.is_ascii_hexdigit())
+            || !(dashed || item.len() == 32)
+        {
+            return refuse(
+                format!("\"{item}\" is no statement's id."),
+                "Write ids as the column id of indexpilot.statements shows them, separated by commas.",
+            );
+        }
+        let lower = digits.to_ascii_lowercase();
+        found.push(format!(
+            "{}-{}-{}-{}-{}",
+            &lower[..8],
+            &lower[8..12],
+            &lower[12..16],
+            &lower[16..20],
+            &lower[20..]
+        ));
+    }
+    Ok(found)
+}
+
 /// Reads tables separated by commas, each as `schema.table`, names as in [`parse_names`].
 ///
 /// # Errors
@@ -269,6 +307,24 @@ mod tests {
             "contacts", "crm.", ".x", "a.b.c", "a.b c.d", "a.b,", "\"a.b",
         ] {
             assert!(parse_tables(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn statements_are_read() {
+        let id = "1b4e28ba-2fa1-11d2-883f-0016d3cca427";
+        assert_eq!(parse_statements(" "), Ok(vec![]));
+        let spelled = format!("{} , {}", id.to_uppercase(), id.replace('-', ""));
+        assert_eq!(parse_statements(&spelled), Ok(vec![id.to_owned(); 2]));
+        let displaced = "1b4e28ba2-fa1-11d2-883f-0016d3cca427";
+        for bad in [
+            "4711",
+            displaced,
+            "ü",
+            &id.replace('1', "x"),
+            &format!("{id},"),
+        ] {
+            assert!(parse_statements(bad).is_err(), "{bad}");
         }
     }
 
