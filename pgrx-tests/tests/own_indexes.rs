@@ -147,3 +147,55 @@ fn every_major_counters_count_since_they_were_lost_or_reset() {
     let lost = since(&cluster);
     assert!(lost > reset, "{lost} after {reset}");
 }
+
+/// What nobody needs on this server may be what queries on a standby need.
+#[test]
+fn with_standbys_no_index_is_dropped_without_an_operator() {
+    let ground = Ground::new();
+    let mut session = ground.session();
+    session.run(
+        "CREATE TABLE crm.orders (a int, b int, note text);
+         INSERT INTO crm.orders SELECT g % 500, g, repeat('x', 50) FROM generate_series(1, 20000) AS g;
+         CREATE INDEX orders_narrow ON crm.orders (a);
+         CREATE INDEX orders_wide ON crm.orders (a, b);
+         ANALYZE crm.orders;
+         SELECT pg_create_physical_replication_slot('a_standby')",
+    );
+    traffic(
+        &ground,
+        "SELECT note FROM crm.orders WHERE a = 7 AND b = 7",
+        "%note%",
+        20,
+    );
+    // Upkeep is what an index that is there costs.
+    traffic(
+        &ground,
+        "INSERT INTO crm.orders SELECT g % 500, g, 'new' FROM generate_series(1, 900) AS g",
+        "INSERT INTO crm.orders%",
+        10,
+    );
+    analysed(
+        &mut session,
+        "SELECT state || ': ' || (reason LIKE '%orders_wide%standbys%')::text
+         FROM indexpilot.recommendation WHERE action = 'drop'",
+        "proposed: true",
+    );
+    assert_eq!(
+        session.number("SELECT count(*) FROM indexpilot.job"),
+        0.0,
+        "{:?}",
+        session.rows("SELECT intent FROM indexpilot.job")
+    );
+    session.run("SELECT pg_drop_replication_slot('a_standby')");
+    wait_for("the drop", PATIENCE, || {
+        session.run("SELECT * FROM indexpilot.analyze()");
+        if session.text("SELECT to_regclass('crm.orders_narrow') IS NULL") == "t" {
+            Ok(())
+        } else {
+            Err(format!(
+                "{:?}",
+                session.rows("SELECT state, state_reason, reason FROM indexpilot.recommendation")
+            ))
+        }
+    });
+}

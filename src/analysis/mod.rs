@@ -37,6 +37,7 @@ use indexpilot_model::config::Stage;
 use indexpilot_model::{Config, Intent, IntentKind, Module};
 use indexpilot_pipeline::Setup;
 use pgrx::datum::Uuid;
+use pgrx::prelude::*;
 use pgrx::spi::SpiResult;
 use std::cell::Cell;
 
@@ -83,8 +84,22 @@ fn configuration() -> Config {
     config::current()
 }
 
+/// Whether there are standbys, connected or with a slot that waits for them: queries there are
+/// not counted here, so an index that this server never scans may be what they need.
+fn has_standbys() -> SpiResult<bool> {
+    let found = Spi::get_one::<bool>(
+        "SELECT EXISTS (SELECT FROM pg_replication_slots AS s WHERE s.slot_type = 'physical')
+             OR EXISTS (SELECT FROM pg_stat_replication AS r
+                 WHERE r.state IN ('startup', 'catchup', 'streaming')
+                   AND NOT EXISTS (SELECT FROM pg_replication_slots AS s
+                       WHERE s.active_pid = r.pid AND s.slot_type = 'logical'))",
+    )?;
+    Ok(found == Some(true))
+}
+
 /// Approves a recommendation and queues the job that carries it out. `role` is the operator
-/// who asked; `None` is the stage `auto`. False where it is no longer in the state `from`.
+/// who asked; `None` is the stage `auto`. Nothing is queued where it is no longer in the state
+/// `from`, or where only an operator can know that it is right.
 ///
 /// # Errors
 /// What SPI reports.
@@ -94,6 +109,9 @@ pub fn carry_out(
     mut intent: Intent,
     role: Option<&str>,
 ) -> SpiResult<Option<Uuid>> {
+    if role.is_none() && matches!(intent.kind, IntentKind::DropIndex { .. }) && has_standbys()? {
+        return Ok(None);
+    }
     let reason = match role {
         Some(role) => format!("approved by {role}"),
         None => "approved by the stage \"auto\"".to_owned(),

@@ -289,6 +289,15 @@ fn analyse_captured(
         Err(error) => return Err(error.to_string()),
     }
     super::evidence::add(&mut ports.planner, &mut analysis, captured);
+    if matches!(transaction::run(super::has_standbys), Ok(Ok(true))) {
+        for found in &mut analysis.recommendations {
+            if let IntentKind::DropIndex { .. } = found.kind {
+                found.reason.push_str(
+                    "; not done without an operator: there are standbys, whose scans are not counted here",
+                );
+            }
+        }
+    }
     analysis.not_analysed.extend(
         left_out
             .into_iter()
