@@ -96,6 +96,10 @@ pub struct Observation {
     pub ms_per_unit: f64,
 }
 
+/// An amount is found to be at most so many times what other machines showed: no memory is that
+/// much slower, and a few executions that waited for a lock must not rule out every nested loop.
+const MOST: f64 = 10.0;
+
 impl Caution {
     /// No caution: believe the planner.
     pub const NONE: Caution = Caution {
@@ -127,7 +131,7 @@ impl Caution {
     /// Fits the three amounts to measurements by non-negative least squares on relative
     /// errors (coordinate descent; V. Franc, V. Hlaváč, M. Navara, CAIP 2005), shrunk
     /// towards `self` as if it had been seen `prior` times. With few observations the
-    /// result stays near `self`.
+    /// result stays near `self`; no amount becomes more than ten times its own.
     pub fn calibrate(&self, observations: &[Observation], prior: f64) -> Caution {
         let start = [self.descent, self.scattered_fetch, self.ordered_fetch];
         let mut amount = start;
@@ -166,7 +170,7 @@ impl Caution {
                     let others: f64 = (0..3).filter(|&j| j != k).map(|j| w[j] * amount[j]).sum();
                     slope += w[k] * (target - others);
                 }
-                let next = (slope / curvature).max(0.0);
+                let next = (slope / curvature).clamp(0.0, MOST * start[k]);
                 moved = moved.max((next - amount[k]).abs() / (1e-12 + amount[k].abs()));
                 amount[k] = next;
             }
@@ -367,5 +371,14 @@ mod tests {
         assert_eq!(Caution::default().calibrate(&[], 5.0), Caution::default());
         let little = Caution::default().calibrate(&observations[..1], 50.0);
         assert!((little.scattered_fetch - 0.2).abs() < 0.05, "{little:?}");
+        // One that waited tells nothing of memory.
+        let waited = Observation {
+            ms: 1e5,
+            inner: [100.0, 100.0, 0.0],
+            ..observations[0].clone()
+        };
+        let found = Caution::default().calibrate(&[waited], 10.0);
+        assert!(found.scattered_fetch <= 2.0, "{found:?}");
+        assert!(found.descent <= 0.125, "{found:?}");
     }
 }
