@@ -51,6 +51,45 @@ fn the_worker_stands_in_nobodys_way() {
     assert!(!cluster.log().contains("FATAL"), "{}", cluster.log());
 }
 
+/// A worker that has left for a statement stays away, also where there is work for it: it would
+/// be in the statement's way.
+#[test]
+fn no_worker_comes_back_to_a_database_that_is_needed() {
+    let cluster = Cluster::builder()
+        .conf("indexpilot.flush_interval = 60s")
+        .start();
+    let mut session = cluster.session();
+    for name in ["busy", "other"] {
+        session.run(&format!("CREATE DATABASE {name}"));
+    }
+    cluster
+        .session_in("busy")
+        .run("CREATE EXTENSION indexpilot");
+    let there = "SELECT count(*) FROM pg_stat_activity
+                 WHERE backend_type = 'indexpilot worker' AND datname = ";
+    cluster.wait(&format!("{there}'busy'"), "1");
+    // The launcher has to know of the other one, and what is counted here is not saved yet.
+    cluster.wait(
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'indexpilot worker'",
+        "1",
+    );
+    cluster
+        .session_in("busy")
+        .run("SELECT count(*) FROM pg_class");
+    let begin = std::time::Instant::now();
+    session.run("CREATE DATABASE copy TEMPLATE busy");
+    // Its worker comes: the launcher has looked at every database since.
+    cluster
+        .session_in("other")
+        .run("CREATE EXTENSION indexpilot");
+    cluster.wait(&format!("{there}'other'"), "1");
+    let back = session.number(&format!("{there}'busy'"));
+    // (On a machine that stood still the ten seconds may be over.)
+    if begin.elapsed().as_secs() < 9 {
+        assert_eq!(back, 0.0, "{}", cluster.log());
+    }
+}
+
 #[test]
 fn an_unprivileged_role_cannot_stop_the_worker() {
     let cluster = Cluster::with_extension();

@@ -45,6 +45,11 @@ pub(super) fn run() {
     let (Some(slot), Some(duties)) = (own_slot(), DUTIES.get()) else {
         return;
     };
+    // It was on its way when somebody said that the database is needed.
+    if slot.is_needed(clock::now()) {
+        slot.pause_until(0);
+        return;
+    }
     // Makes known what is switched off here; false also where the SQL objects are of another
     // version than the library.
     let look = || spi::our_relation(c"mutation_log").is_some() && health::attach().unwrap_or(false);
@@ -52,7 +57,7 @@ pub(super) fn run() {
         Ok(true) => slot.set_presence(Presence::Present),
         Ok(false) => {
             slot.set_presence(Presence::Absent);
-            slot.hold_until(0);
+            slot.pause_until(0);
             return;
         }
         Err(error) => {
@@ -83,7 +88,7 @@ pub(super) fn run() {
         let _ = worker_entry::wait(Duration::from_secs(u64::from(pause)));
     }
     cycle.keep_spent(0);
-    slot.hold_until(0);
+    slot.pause_until(0);
 }
 
 /// Settings of this database for `indexpilot.*` and others, as text: ALTER DATABASE … SET
@@ -106,10 +111,10 @@ fn database_settings() -> String {
 impl Cycle {
     /// One turn; false when the worker is to end.
     fn turn(&mut self) -> bool {
-        if self.slot.take(Request::Stop) || !config::current().enabled {
+        let now = clock::now();
+        if self.slot.take(Request::Stop) || self.slot.is_needed(now) || !config::current().enabled {
             return false;
         }
-        let now = clock::now();
         if now < self.not_before {
             return true;
         }

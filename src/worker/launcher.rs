@@ -112,7 +112,7 @@ impl Launcher {
         }
         if slot.worker() != 0
             || self.started.contains_key(&database.to_u32())
-            || slot.held_until() > now
+            || slot.not_before() > now
             || self.not_before > now
         {
             return;
@@ -137,7 +137,7 @@ impl Launcher {
             Some(worker) => {
                 self.started.insert(database.to_u32(), (worker, now));
                 // Should it fail at once, the next one waits.
-                slot.hold_until(now + AFTER_FAILURE * 1_000_000);
+                slot.pause_until(now + AFTER_FAILURE * 1_000_000);
                 self.pause = 1;
                 self.full_said = false;
             }

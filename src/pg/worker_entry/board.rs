@@ -77,8 +77,13 @@ pub struct Slot {
     /// The worker runs DDL that takes locks: the watchdog looks after it.
     building: AtomicU32,
     cancel_reason: AtomicU32,
-    /// No worker is started before this moment (microseconds since the Unix epoch).
+    /// Somebody needs the database without connections: no worker is started before this moment
+    /// (microseconds since the Unix epoch). Passes by itself; the worker that leaves for it does
+    /// not take it back.
     held_until: AtomicI64,
+    /// A worker was started: should it fail at once, the next one waits until this moment. Taken
+    /// back by the worker when it ends well.
+    paused_until: AtomicI64,
     /// Moment of the next analysis (microseconds since the Unix epoch); 0 is at once.
     analysis_due: AtomicI64,
     /// Moment of the next job (microseconds since the Unix epoch); 0 is none.
@@ -177,14 +182,25 @@ impl Slot {
         CancelReason::from_u32(self.cancel_reason.load(Ordering::Acquire))
     }
 
-    /// No worker is started before `moment`.
+    /// Somebody needs the database until `moment`: no worker is started before it.
     pub fn hold_until(&self, moment: i64) {
         self.held_until.store(moment, Ordering::Release);
     }
 
+    /// Whether somebody needs the database at `now`: a worker leaves.
+    pub fn is_needed(&self, now: i64) -> bool {
+        self.held_until.load(Ordering::Acquire) > now
+    }
+
+    /// No worker is started before `moment`, or, with 0, one may be as far as that goes.
+    pub fn pause_until(&self, moment: i64) {
+        self.paused_until.store(moment, Ordering::Release);
+    }
+
     /// The moment before which no worker is started.
-    pub fn held_until(&self) -> i64 {
-        self.held_until.load(Ordering::Acquire)
+    pub fn not_before(&self) -> i64 {
+        let held = self.held_until.load(Ordering::Acquire);
+        held.max(self.paused_until.load(Ordering::Acquire))
     }
 
     /// When the next analysis is due.
@@ -236,6 +252,7 @@ impl Slot {
         self.requests.store(0, Ordering::Release);
         self.building.store(0, Ordering::Release);
         self.held_until.store(0, Ordering::Release);
+        self.paused_until.store(0, Ordering::Release);
         self.analysis_due.store(0, Ordering::Release);
         self.jobs_due.store(0, Ordering::Release);
         self.analyses_begun.store(0, Ordering::Release);
