@@ -17,14 +17,22 @@ fn statement(ground: &Ground) {
     );
 }
 
+/// [`made_up`], and a look at it.
+fn history(ground: &Ground, factor: f64, read: bool, job: &str) {
+    made_up(ground, factor, read, job);
+    ground
+        .session()
+        .run("UPDATE indexpilot.verification SET next_look = now()");
+}
+
 /// History is put into the tables as capture would have: half a day of five-minute blocks
 /// before and two hours after, with another plan and `factor` times the latency. The plan
-/// after reads the index if `read`.
-fn history(ground: &Ground, factor: f64, read: bool, job: &str) {
+/// after reads the index if `read`. Nobody looks at it of himself.
+fn made_up(ground: &Ground, factor: f64, read: bool, job: &str) {
     statement(ground);
     ground.session().run(&format!(
         "UPDATE indexpilot.verification SET before_until = now() - interval '2 hours',
-             after_from = now() - interval '2 hours'
+             after_from = now() - interval '2 hours', next_look = now() + interval '1 day'
          WHERE mutation = (SELECT mutation FROM indexpilot.job WHERE id = '{job}');
          INSERT INTO indexpilot.statement_stats (statement, bucket, plan, calls, rows, total_ms,
              square_ms, min_ms, max_ms, cost, shared_hit, shared_read, shared_dirtied,
@@ -39,8 +47,7 @@ fn history(ground: &Ground, factor: f64, read: bool, job: &str) {
          INSERT INTO indexpilot.statement_plan
          SELECT s.id, p, CASE WHEN p = 2 AND {read} THEN ARRAY[v.index_oid] ELSE '{{}}' END
          FROM indexpilot.statement AS s, indexpilot.verification AS v, generate_series(1, 2) AS p
-         WHERE s.identity = 4711;
-         UPDATE indexpilot.verification SET next_look = now()"
+         WHERE s.identity = 4711"
     ));
 }
 
@@ -393,10 +400,10 @@ fn a_protected_statement_counts_however_small_it_is() {
         let mut session = ground.session();
         let job = ground.create_index("contacts", &[(2, "email")], "ip_contacts_email");
         ground.ends(&job, "succeeded");
-        history(&ground, 3.0, true, &job);
+        // Alone in the tables it would have all of the load.
+        made_up(&ground, 3.0, true, &job);
         session.run(
-            "UPDATE indexpilot.verification SET next_look = now() + interval '1 day';
-             INSERT INTO indexpilot.statement
+            "INSERT INTO indexpilot.statement
              SELECT (jsonb_populate_record(s, jsonb_build_object('id', gen_random_uuid(),
                  'identity', 4712))).* FROM indexpilot.statement AS s WHERE s.identity = 4711;
              INSERT INTO indexpilot.statement_stats
@@ -404,19 +411,29 @@ fn a_protected_statement_counts_however_small_it_is() {
                  'total_ms', 1e6, 'histogram', jsonb_build_object((400
                      - CASE t.plan WHEN 2 THEN 32 ELSE 0 END
                      + EXTRACT(minute FROM t.bucket)::int / 5 % 3)::text, 100)))).*
-             FROM indexpilot.statement_stats AS t, indexpilot.statement AS l
-             WHERE l.identity = 4712;
+             FROM indexpilot.statement AS l, indexpilot.statement AS s
+             JOIN indexpilot.statement_stats AS t ON t.statement = s.id
+             WHERE l.identity = 4712 AND s.identity = 4711;
              INSERT INTO indexpilot.statement_plan
              SELECT l.id, p.plan, p.indexes
-             FROM indexpilot.statement_plan AS p, indexpilot.statement AS l
-             WHERE l.identity = 4712",
+             FROM indexpilot.statement AS l, indexpilot.statement AS s
+             JOIN indexpilot.statement_plan AS p ON p.statement = s.id
+             WHERE l.identity = 4712 AND s.identity = 4711",
         );
         if protected {
+            let outdated = ground.cluster.pids_of("indexpilot worker");
             session.run(
                 "DO $$BEGIN EXECUTE format(
                      'ALTER DATABASE postgres SET indexpilot.protected_statements = %L',
                      (SELECT id FROM indexpilot.statement WHERE identity = 4711)); END$$",
             );
+            // A worker reads the settings of its database when it comes.
+            for pid in outdated {
+                ground.cluster.wait(
+                    &format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"),
+                    "0",
+                );
+            }
         }
         let state = if protected { "reverted" } else { "kept" };
         judged(&ground, "ip_contacts_email", |now, reason| {
